@@ -1,0 +1,7 @@
+"""`python -m stiefel` is the `stiefel` command."""
+
+import sys
+
+from stiefel.cli import main
+
+sys.exit(main())

@@ -1,0 +1,136 @@
+"""Put a parameterisation on a module's weight, and take it off: where wide, low precision and autocast are settled.
+
+stiefel.attach(layer, "weight", by="cayley")
+"""
+
+from collections.abc import Iterator
+from typing import TypeVar, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from stiefel import registry
+from stiefel.base import Parameterisation
+from stiefel.errors import DTypeError, NotAttachedError, ShapeError
+from stiefel.linalg import transpose
+from stiefel.manifold import FLOATS
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class OnStiefel(nn.Module):
+    """The `torch.nn.utils.parametrize` adapter: any weight layout and storage dtype around a tall float32 map.
+
+    The free tensor has the shape of the tall point, `(*batch, n, p)`, whatever the weight's layout, so the flag
+    changes neither checkpoint shapes nor parameter groups. A weight with fewer rows than columns gets
+    orthonormal rows; a convolution's kernel is the matrix (out, in·k·k).
+    """
+
+    def __init__(self, weight: Tensor, by: str, *, kernel_dims: int = 0):
+        super().__init__()
+        if not weight.dtype.is_floating_point:
+            raise DTypeError("weight", "a floating-point tensor", weight.dtype)
+        self.weight_shape = weight.shape
+        matrix = weight.flatten(-1 - kernel_dims) if kernel_dims else weight
+        if matrix.ndim < 2 or matrix.numel() == 0:
+            cure = "a vector or an empty tensor has no orthonormal columns"
+            raise ShapeError("weight", "(*batch, rows, columns) with rows, columns >= 1", weight.shape, cure=cure)
+        self.matrix_shape = matrix.shape
+        self.is_wide = matrix.shape[-2] < matrix.shape[-1]
+        tall = transpose(matrix).shape if self.is_wide else matrix.shape
+        self.map: Parameterisation = registry.get(by)(*tall, dtype=_working(weight.dtype), device=weight.device)
+
+    def forward(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "..."]:
+        # Under autocast the products inside a map would run in bfloat16: an orthogonality error of 1e-2.
+        with torch.autocast(free.device.type, enabled=False):
+            point = self.map(free.to(_working(free.dtype)))
+        matrix = transpose(point) if self.is_wide else point
+        return matrix.reshape(self.weight_shape).to(free.dtype)
+
+    def right_inverse(self, weight: Float[Tensor, "..."]) -> Float[Tensor, "*b n p"]:
+        if weight.shape != self.weight_shape:
+            raise ShapeError("weight", str(tuple(self.weight_shape)), weight.shape, cure="assign one of that shape")
+        matrix = weight.detach().reshape(self.matrix_shape).to(_working(weight.dtype))
+        free = self.map.right_inverse(transpose(matrix) if self.is_wide else matrix)
+        return free.to(weight.dtype)
+
+
+def attach(module: Module, tensor_name: str = "weight", *, by: str = "cayley") -> Module:
+    """Keep `module.<tensor_name>` orthonormal from now on: the nearest orthonormal matrix now, trained by `by`.
+
+    The weight `(*batch, rows, columns)` gets orthonormal columns if rows >= columns, else orthonormal rows. It
+    stays readable and assignable as before; what is trained is `module.parametrizations.<tensor_name>.original`,
+    so build the optimiser afterwards. Works with state_dict, deepcopy and `parametrize.cached()`.
+
+    Raises: UnknownNameError, PluginError, ShapeError, DTypeError, NonFiniteError.
+    """
+    weight = getattr(module, tensor_name, None)
+    if not isinstance(weight, Tensor):
+        raise NotAttachedError(module, tensor_name)
+    kernel_dims = len(module.kernel_size) if isinstance(module, nn.modules.conv._ConvNd) else 0
+    adapter = OnStiefel(weight, by, kernel_dims=kernel_dims)
+    parametrize.register_parametrization(module, tensor_name, adapter)
+    holder = _holder(module, tensor_name)
+    holder.original = adapter.map.parameter(cast(nn.Parameter, holder.original))
+    return module
+
+
+def detach(module: Module, tensor_name: str = "weight") -> Module:
+    """Leave the current point in `module.<tensor_name>` as an ordinary parameter, e.g. for inference."""
+    adapter(module, tensor_name)
+    parametrize.remove_parametrizations(module, tensor_name, leave_parametrized=True)
+    # A fresh parameter: the trained one may be a point of geoopt's class, which a plain weight isn't any more.
+    weight = getattr(module, tensor_name)
+    setattr(module, tensor_name, nn.Parameter(weight.detach().clone(), weight.requires_grad))
+    return module
+
+
+@torch.no_grad()
+def rebase(module: Module) -> Module:
+    """Move the base of every parameterisation inside `module` to its current point; the weights stay as they are.
+
+    Free tensors go back to 0 (dynamic trivialisation), and rounding drift is removed. An optimiser's moments
+    refer to the old coordinates: reset them or expect one odd step.
+    Source: Lezcano-Casado 2019.
+    """
+    for holder, each in _attached(module):
+        holder.original.copy_(each.right_inverse(each(holder.original)))
+    return module
+
+
+def adapter(module: nn.Module, tensor_name: str = "weight") -> OnStiefel:
+    """Return what `attach` put on `module.<tensor_name>`; its `.map` is the parameterisation.
+
+    Raises: NotAttachedError.
+    """
+    for each in _holder(module, tensor_name):
+        if isinstance(each, OnStiefel):
+            return each
+    raise NotAttachedError(module, tensor_name)
+
+
+def free_tensors(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Yield the trained tensor of every parameterisation inside `module`."""
+    for holder, _ in _attached(module):
+        yield cast(nn.Parameter, holder.original)
+
+
+def _attached(module: nn.Module) -> Iterator[tuple[parametrize.ParametrizationList, OnStiefel]]:
+    for holder in module.modules():
+        if isinstance(holder, parametrize.ParametrizationList):
+            for each in holder:
+                if isinstance(each, OnStiefel):
+                    yield holder, each
+
+
+def _holder(module: nn.Module, tensor_name: str) -> parametrize.ParametrizationList:
+    if not parametrize.is_parametrized(module, tensor_name):
+        raise NotAttachedError(module, tensor_name)
+    holders = cast(nn.ModuleDict, module.parametrizations)
+    return cast(parametrize.ParametrizationList, holders[tensor_name])
+
+
+def _working(dtype: torch.dtype) -> torch.dtype:
+    return dtype if dtype in FLOATS else torch.float32

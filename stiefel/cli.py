@@ -1,0 +1,70 @@
+"""`stiefel`: list the parameterisations and what they claim.
+
+stiefel list --json
+"""
+
+import inspect
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from stiefel import console, registry
+from stiefel.base import Claims, Parameterisation
+from stiefel.errors import StiefelError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return console.run("stiefel", lambda: _dispatch(argv), (StiefelError,))
+
+
+def _dispatch(argv: Sequence[str] | None) -> int:
+    parser = console.Parser(prog="stiefel", description="Stiefel parameterisations, swapped by a flag.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    list_ = commands.add_parser("list", help="print every parameterisation with its claims")
+    list_.add_argument("--json", action="store_true", help="print JSON instead of text")
+    describe = commands.add_parser("describe", help="print all claims of one parameterisation")
+    describe.add_argument("name", help="a registered name or module:Class")
+    arguments = parser.parse_args(argv)
+    if arguments.command == "describe":
+        _describe(registry.get(arguments.name))
+    elif arguments.json:
+        print(
+            json.dumps(
+                {name: _as_json(claims) for name, claims in registry.describe().items()}, indent=2, ensure_ascii=False
+            )
+        )
+    else:
+        _print_list(registry.describe())
+    return 0
+
+
+def _as_json(claims: Claims) -> dict[str, object]:
+    # JSON has no infinity; an exact geodesic's order and an unbounded domain are written as the string "inf".
+    return {key: "inf" if value == float("inf") else value for key, value in asdict(claims).items()}
+
+
+def _print_list(described: dict[str, Claims]) -> None:
+    width = max(map(len, described)) + 2
+    for name, claims in described.items():
+        print(f"{name:<{width}}{claims.summary}")
+        print(f"{'':<{width}}{_promise(claims)}; {claims.cost}\n")
+
+
+def _promise(claims: Claims) -> str:
+    domain = "" if claims.domain == float("inf") else f" while ‖F‖₂ ≤ {claims.domain:.3g}"
+    order = {None: "no retraction", float("inf"): f"the {claims.metric} geodesic"}.get(
+        claims.retraction_order, f"retraction of order {claims.retraction_order} ({claims.metric})"
+    )
+    return f"residual ≤ {claims.residual:g} n·eps{domain}; {order}; {claims.optimiser} optimiser"
+
+
+def _describe(found: type[Parameterisation]) -> None:
+    print(f"{found.__module__}:{found.__qualname__}\n\n{inspect.getdoc(found)}\n")
+    for key, value in asdict(found.claims).items():
+        print(f"{key:>16}  {value}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Maps whose only n-sized work is nine matrix products, five of them backward.
+
+Around a base X0, split the free tensor as F = X0·M + K with X0ᵀK = 0. Every map here has the form
+
+    X = X0·α(A, S) + K·β(A, S),     A = skew(M) = skew(X0ᵀF),     S = KᵀK = FᵀF − MᵀM,
+
+so a map is two p × p functions of two p × p matrices, and K itself is never formed: X = X0·(α − Mβ) + F·β.
+"""
+
+from abc import abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from stiefel.base import Trivialisation
+from stiefel.linalg import multiply_add, skew, transpose
+
+
+class CompactTrivialisation(Trivialisation):
+    """A map around a base that is given by its p × p coefficients α and β.
+
+    Cost of the n-sized work: 8np² flops forward, 10np² backward (4np² and 4np² where n = p, as K = 0 there);
+    memory one n × p result. The p × p work is the map's own, and autograd differentiates it.
+    """
+
+    @abstractmethod
+    def coefficients(
+        self, rotation: Float[Tensor, "*b p p"], gram: Float[Tensor, "*b p p"]
+    ) -> tuple[Float[Tensor, "*b p p"], Float[Tensor, "*b p p"]]:
+        """Return (α, β) of the skew A and the positive semidefinite S = KᵀK; S = 0 where n = p."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        n, p = free.shape[-2:]
+        if n == p:
+            rotation = skew(transpose(self.base) @ free)
+            return self.base @ self.coefficients(rotation, torch.zeros_like(rotation))[0]
+        inner, square = _Grams.apply(self.base, free)
+        along, across = self.coefficients(skew(inner), square - transpose(inner) @ inner)
+        return _Combine.apply(self.base, free, along - inner @ across, across)
+
+
+class _Grams(torch.autograd.Function):
+    """(X0ᵀF, FᵀF). Autograd would pay one product more: it doesn't know that FᵀF is symmetric."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(base: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+        return transpose(base) @ free, transpose(free) @ free
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, inner_grad: Tensor, square_grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        base, free = ctx.saved_tensors
+        return None, multiply_add(base @ inner_grad, free, square_grad + transpose(square_grad))
+
+
+class _Combine(torch.autograd.Function):
+    """X0·L + F·R in two fused products. The base is a constant, so autograd's product for it is saved."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(base: Tensor, free: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        return multiply_add(base @ left, free, right)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        base, free, _, right = ctx.saved_tensors
+        return None, grad @ transpose(right), transpose(base) @ grad, transpose(free) @ grad

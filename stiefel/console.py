@@ -1,0 +1,33 @@
+"""How our command lines speak: one sentence on standard error and exit code 2 for anything a user got wrong."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class UsageError(ValueError):
+    """A command line that can't be parsed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises UsageError with one sentence instead of printing the usage and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see '{self.prog} --help'")
+
+
+def run(program: str, command: Callable[[], int], expected: tuple[type[Exception], ...]) -> int:
+    """Run a command and return its exit code: 2 and one line for `expected` errors, 130 after Ctrl-C."""
+    try:
+        return command()
+    except (UsageError, *expected) as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`stiefel list | head`): close quietly, as other commands do.
+        sys.stderr.close()
+        return 0

@@ -1,0 +1,61 @@
+"""Errors of `stiefel`: each takes the facts, keeps them as attributes and writes its own sentence."""
+
+from collections.abc import Iterable
+
+
+class StiefelError(ValueError):
+    """Base of every error that a wrong input raises here: expected, got, what to do."""
+
+
+class UnknownNameError(StiefelError):
+    """A name that stands in no registry."""
+
+    def __init__(self, kind: str, name: object, choices: Iterable[str]):
+        self.kind, self.name, self.choices = kind, name, list(choices)
+        super().__init__(f"unknown {kind} {name!r}; choose one of {', '.join(self.choices)}")
+
+
+class PluginError(StiefelError):
+    """A `module:Class` that can't be imported, or isn't what the registry holds."""
+
+    def __init__(self, reference: str, reason: str):
+        self.reference, self.reason = reference, reason
+        super().__init__(f"can't use {reference!r}: {reason}; expected 'module:Class' naming an importable class")
+
+
+class ShapeError(StiefelError):
+    """A tensor of the wrong shape."""
+
+    def __init__(self, what: str, expected: str, got: Iterable[int], *, cure: str):
+        self.what, self.expected, self.got = what, expected, tuple(got)
+        super().__init__(f"{what} must have shape {expected}, got {self.got}; {cure}")
+
+
+class DTypeError(StiefelError):
+    """A tensor whose dtype the geometry can't work in."""
+
+    def __init__(self, what: str, expected: str, got: object):
+        self.what, self.expected, self.got = what, expected, got
+        super().__init__(f"{what} must be {expected}, got {got}; convert it with .float() or .double()")
+
+
+class NonFiniteError(StiefelError):
+    """A tensor that holds NaN or infinity."""
+
+    def __init__(self, what: str, bad: int, total: int):
+        self.what, self.bad, self.total = what, bad, total
+        super().__init__(
+            f"{what} must be finite, got {bad} NaN or infinite entries of {total}; "
+            "lower the learning rate or restore the last good checkpoint"
+        )
+
+
+class NotAttachedError(StiefelError):
+    """A module whose tensor has no parameterisation of ours."""
+
+    def __init__(self, module: object, tensor_name: str):
+        self.tensor_name = tensor_name
+        super().__init__(
+            f"{type(module).__name__}.{tensor_name} has no Stiefel parameterisation; "
+            f'call stiefel.attach(module, "{tensor_name}", by=…) first'
+        )

@@ -1,0 +1,183 @@
+"""Batched linear algebra that the maps share: no manifold words in here.
+
+Everything is differentiable any number of times and works on `(*batch, …)` tensors of float32 or float64.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
+
+# exp(A) is Taylor's polynomial of A/2ˢ, squared s times. ‖A/2ˢ‖₁ <= theta keeps the first term left out,
+# theta^(m+1)/(m+1)!, under half a unit roundoff: 0.6⁹/9! = 2.8e-8 in float32, 0.8¹⁷/17! = 6.3e-17 in float64.
+_THETA = {torch.float32: 0.6, torch.float64: 0.8}
+# Where Python can't look at the norm (torch.compile, vmap), this many squarings: right to ‖A‖₁ <= 0.6·2⁶ = 38.
+_BLIND_SQUARINGS = 6
+
+
+def transpose(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b p n"]:
+    """Return the transpose of the last two dimensions (a view)."""
+    return matrix.transpose(-2, -1)
+
+
+def sym(matrix: Float[Tensor, "*b p p"]) -> Float[Tensor, "*b p p"]:
+    """Return the symmetric part ½(M + Mᵀ)."""
+    return (matrix + transpose(matrix)) / 2
+
+
+def skew(matrix: Float[Tensor, "*b p p"]) -> Float[Tensor, "*b p p"]:
+    """Return the skew-symmetric part ½(M − Mᵀ)."""
+    return (matrix - transpose(matrix)) / 2
+
+
+def identity_like(matrix: Float[Tensor, "*b p q"]) -> Float[Tensor, "p p"]:
+    """Return the identity of the last dimension's size, in the dtype and on the device of `matrix`."""
+    return torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+
+
+def leading_identity(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "n p"]:
+    """Return the first p columns of the n × n identity, in the dtype and on the device of `matrix`."""
+    return torch.eye(*matrix.shape[-2:], dtype=matrix.dtype, device=matrix.device)
+
+
+def multiply_add(
+    start: Float[Tensor, "*b n q"], left: Float[Tensor, "*b n p"], right: Float[Tensor, "*b p q"]
+) -> Float[Tensor, "*b n q"]:
+    """Return start + left·right, accumulated inside the product: one pass over memory less."""
+    if left.ndim == 2:
+        return torch.addmm(start, left, right)
+    batch = left.shape[:-2]
+    flat = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (start, left, right))
+    return torch.baddbmm(*flat).reshape(*batch, left.shape[-2], right.shape[-1])
+
+
+def is_readable(tensor: Tensor) -> bool:
+    """Whether Python may branch on the values of `tensor` (not while torch compiles or vmaps it)."""
+    return not (torch.compiler.is_compiling() or is_functorch_wrapped_tensor(tensor))
+
+
+def norm_1(matrix: Float[Tensor, "*b p q"]) -> Float[Tensor, "*b"]:
+    """Return the largest column sum ‖M‖₁ of each matrix; NaN where a matrix holds one."""
+    return matrix.abs().sum(-2).amax(-1)
+
+
+def matrix_exp(matrix: Float[Tensor, "*b m m"], *, columns: int | None = None) -> Float[Tensor, "*b m k"]:
+    """Return the first `columns` columns of exp(M); all of them by default.
+
+    Differentiates its own scaling-and-squaring chain, twice the cost of the forward pass, where
+    `torch.matrix_exp` takes the exponential of a matrix twice the size. It isn't `torch.matrix_exp` for a
+    second reason: 2.13 has a wrong degree-8 coefficient for a single matrix of small norm (5e-5 off in float32).
+
+    Cost: (3 + s)·2m³ flops in float32, (6 + s)·2m³ in float64, s = log2 of ‖M‖₁ over 0.6 or 0.8.
+    Error: about 2ˢ·m·eps for a skew matrix, whose powers don't grow.
+    Source: Bader, Blanes & Casas 2019 (degree 8 in three products); Paterson & Stockmeyer 1973 (degree 16 in six).
+    """
+    columns = matrix.shape[-1] if columns is None else columns
+    squarings = _squarings(matrix)
+    taylor = _taylor_8 if matrix.dtype == torch.float32 else _taylor_16
+    power = taylor(matrix / 2**squarings)
+    for _ in range(squarings - 1):
+        power = power @ power
+    # The last squaring is asked for its first columns alone.
+    return power @ power[..., :columns] if squarings else power[..., :columns]
+
+
+def _squarings(matrix: Tensor) -> int:
+    if not is_readable(matrix):
+        return _BLIND_SQUARINGS
+    norm = float(norm_1(matrix.detach()).amax()) if matrix.numel() else 0.0
+    theta = _THETA[matrix.dtype]
+    # Written so that a NaN norm fails the comparison and asks for no squaring: the NaN then reaches the caller.
+    return math.ceil(math.log2(norm / theta)) if theta < norm < math.inf else 0
+
+
+def _taylor_8(matrix: Tensor) -> Tensor:
+    root = math.sqrt(177)
+    x1, x2, x3 = (1 + root) / 132, (1 + root) / 528, 2 / 3
+    x4, x5 = (29 * root - 271) / 210, 11 * (root - 1) / 840
+    x6, x7, y2 = 11 * (root - 9) / 3360, (89 - root) / 2240, (857 - 58 * root) / 630
+    eye = identity_like(matrix)
+    square = matrix @ matrix
+    fourth = square @ (x1 * matrix + x2 * square)
+    eighth = (x3 * square + fourth) @ (x4 * eye + x5 * matrix + x6 * square + x7 * fourth)
+    return eye + matrix + y2 * square + eighth
+
+
+def _taylor_16(matrix: Tensor) -> Tensor:
+    eye = identity_like(matrix)
+    square = matrix @ matrix
+    powers = (eye, matrix, square, square @ matrix)
+    fourth = square @ square
+    result = fourth / math.factorial(16)
+    for start in (12, 8, 4, 0):
+        block = sum(power / math.factorial(start + k) for k, power in enumerate(powers))
+        result = block + (result @ fourth if start < 12 else result)
+    return result
+
+
+def inverse_sqrt(matrix: Float[Tensor, "*b p p"]) -> Float[Tensor, "*b p p"]:
+    """Return M^{-1/2} of a symmetric positive definite matrix.
+
+    Its derivative solves a Sylvester equation in the eigenbasis found here, so equal eigenvalues (the identity
+    is where training starts) are as good as any others; autograd through `eigh` or `svd` gives NaN there.
+
+    Cost: one symmetric eigendecomposition, about 10p³ flops forward; 8p³ backward.
+    Error: c·p·eps·κ(M) relative.
+    """
+    values, vectors = torch.linalg.eigh(matrix.detach())
+    return _InverseSqrt.apply(matrix, values, vectors)
+
+
+class _InverseSqrt(torch.autograd.Function):
+    """Z = M^{-1/2}. From Z² = M⁻¹: Z·dZ + dZ·Z = −Z²·dM·Z², whose adjoint is dM = −Z²·X·Z² with Z X + X Z = G."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(matrix: Tensor, values: Tensor, vectors: Tensor) -> Tensor:
+        return (vectors * values.rsqrt().unsqueeze(-2)) @ transpose(vectors)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        _, values, vectors = inputs
+        ctx.save_for_backward(output, values, vectors)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        root, values, vectors = ctx.saved_tensors
+        inverse = root @ root
+        return -inverse @ _Sylvester.apply(root, sym(grad), values.rsqrt(), vectors) @ inverse, None, None
+
+
+class _Sylvester(torch.autograd.Function):
+    """X with Z X + X Z = G, symmetric Z given with its eigenvalues and eigenvectors."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(root: Tensor, right: Tensor, values: Tensor, vectors: Tensor) -> Tensor:
+        middle = transpose(vectors) @ right @ vectors
+        return vectors @ (middle / (values.unsqueeze(-1) + values.unsqueeze(-2))) @ transpose(vectors)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        root, _, values, vectors = inputs
+        ctx.save_for_backward(root, values, vectors, output)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        root, values, vectors, solution = ctx.saved_tensors
+        right = _Sylvester.apply(root, grad, values, vectors)
+        # dZ·X + X·dZ + Z·dX + dX·Z = dG, so the adjoint of dZ is −(R·Xᵀ + Xᵀ·R), R the adjoint of dG.
+        return -(right @ transpose(solution) + transpose(solution) @ right), right, None, None
+
+
+def newton_schulz_step(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+    """Return X(3I − XᵀX)/2: a residual E = XᵀX − I becomes −¾E² − ¼E³, so 1e-7 becomes 1e-14.
+
+    Cost 4np² flops. Needs ‖E‖₂ < 1.
+    Source: Björck & Bowie 1971; the sign of E is that of `manifold.residual`.
+    """
+    return matrix @ (1.5 * identity_like(matrix) - 0.5 * (transpose(matrix) @ matrix))

@@ -1,0 +1,45 @@
+"""Choose the optimiser by name; points on a manifold get its Riemannian twin from geoopt."""
+
+import geoopt
+import torch
+from torch import nn
+
+from stiefel.attach import free_tensors
+from stiefel.errors import UnknownNameError
+from stiefel.optim.joint import Joint
+
+_EUCLIDEAN = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+_RIEMANNIAN = {
+    "adam": geoopt.optim.RiemannianAdam,
+    "adamw": geoopt.optim.RiemannianAdam,
+    "sgd": geoopt.optim.RiemannianSGD,
+}
+
+
+def names() -> list[str]:
+    """Return the names that `build` knows."""
+    return sorted(_EUCLIDEAN)
+
+
+def build(model: nn.Module, name: str = "adamw", *, lr: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+    """Return one optimiser for every trainable parameter of `model`, orthonormal weights included.
+
+    Weight decay is for matrices: vectors and scalars (biases, gains) don't get it, and neither do the free
+    tensors of parameterisations, which it would pull towards an arbitrary base; a point on the manifold has
+    constant norm. Betas, momentum and eps are torch's defaults, and are found in `param_groups`.
+
+    Raises: UnknownNameError.
+    """
+    if name not in _EUCLIDEAN:
+        raise UnknownNameError("optimiser", name, _EUCLIDEAN)
+    free = {id(tensor) for tensor in free_tensors(model)}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    points = [parameter for parameter in trained if isinstance(parameter, geoopt.ManifoldParameter)]
+    others = [parameter for parameter in trained if not isinstance(parameter, geoopt.ManifoldParameter)]
+    decayed = [parameter for parameter in others if parameter.ndim > 1 and id(parameter) not in free]
+    plain = [parameter for parameter in others if parameter.ndim < 2 or id(parameter) in free]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    optimisers = [_EUCLIDEAN[name]([group for group in groups if group["params"]], lr=lr)] if others else []
+    if points:
+        optimisers.append(_RIEMANNIAN[name](points, lr=lr))
+    return optimisers[0] if len(optimisers) == 1 else Joint(optimisers)

@@ -1,0 +1,43 @@
+"""The parameter is the point itself, and geoopt's Riemannian optimiser keeps it on the manifold."""
+
+import math
+
+import geoopt
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from stiefel.base import Claims, Parameterisation
+
+
+class Riemannian(Parameterisation):
+    """X = F, a `geoopt.ManifoldParameter` on geoopt's EuclideanStiefel.
+
+    EuclideanStiefel, not geoopt's default: the canonical `geoopt.Stiefel()` 0.5.1 projects by u − x·uᵀx, which
+    isn't idempotent. Train it with `stiefel.optim.build`, which gives such parameters a Riemannian optimiser; a
+    Euclidean one would leave the manifold.
+    """
+
+    claims = Claims(
+        summary="the parameter is the point; geoopt's Riemannian optimiser retracts it",
+        source="Bécigneul & Ganea 2019; Kochurov et al. 2020 (geoopt)",
+        residual=30,
+        domain=math.inf,
+        retraction_order=None,
+        metric="euclidean",
+        optimiser="riemannian",
+        cost="0 forward; the optimiser's step does the work",
+    )
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        return free
+
+    def recentre(self, point: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        return point.clone()
+
+    def parameter(self, free: nn.Parameter) -> nn.Parameter:
+        # geoopt's __new__ takes these, but type checkers see the signature of torch's metaclass.
+        return geoopt.ManifoldParameter(
+            free.data,
+            manifold=geoopt.EuclideanStiefel(),  # pyright: ignore[reportCallIssue]
+            requires_grad=free.requires_grad,
+        )
