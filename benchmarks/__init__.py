@@ -1,0 +1,1 @@
+"""Measured figures: the speed of every map beside its peers."""
