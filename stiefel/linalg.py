@@ -32,7 +32,7 @@ def skew(matrix: Float[Tensor, "*b p p"]) -> Float[Tensor, "*b p p"]:
     return (matrix - transpose(matrix)) / 2
 
 
-def identity_like(matrix: Float[Tensor, "*b p q"]) -> Float[Tensor, "p p"]:
+def identity_like(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "p p"]:
     """Return the identity of the last dimension's size, in the dtype and on the device of `matrix`."""
     return torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
 
@@ -56,6 +56,28 @@ def multiply_add(
 def is_readable(tensor: Tensor) -> bool:
     """Whether Python may branch on the values of `tensor` (not while torch compiles or vmaps it)."""
     return not (torch.compiler.is_compiling() or is_functorch_wrapped_tensor(tensor))
+
+
+def gram(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b p p"]:
+    """Return MᵀM; its adjoint M·(G + Gᵀ) is one product where autograd, blind to the symmetry, takes two."""
+    return _Gram.apply(matrix)
+
+
+class _Gram(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(matrix: Tensor) -> Tensor:
+        return transpose(matrix) @ matrix
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        (matrix,) = ctx.saved_tensors
+        return matrix @ (grad + transpose(grad))
 
 
 def norm_1(matrix: Float[Tensor, "*b p q"]) -> Float[Tensor, "*b"]:

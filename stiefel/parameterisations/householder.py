@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stiefel.base import Claims, Parameterisation
-from stiefel.linalg import leading_identity, transpose
+from stiefel.linalg import gram, leading_identity, transpose
 
 
 class Householder(Parameterisation):
@@ -48,7 +48,7 @@ def _product(packed: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
     """Return H₁…H_p·E of the reflectors below the diagonal of `packed`; nothing else of it is read."""
     first = leading_identity(packed)
     reflectors = torch.tril(packed, -1) + first
-    gram = transpose(reflectors) @ reflectors
-    factor = torch.triu(gram, 1) + torch.diag_embed(gram.diagonal(dim1=-2, dim2=-1) / 2)
+    inner = gram(reflectors)
+    factor = torch.triu(inner, 1) + torch.diag_embed(inner.diagonal(dim1=-2, dim2=-1) / 2)
     top = transpose(reflectors[..., : packed.shape[-1], :])
     return first - reflectors @ torch.linalg.solve_triangular(factor, top, upper=True)

@@ -1,0 +1,73 @@
+"""Write `report.html`: one file, styles and figures inside it, nothing loaded from anywhere."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from distill.report.plots import Curve, curves
+from distill.report.table import table
+from distill.report.verdict import verdict
+from distill.results import Comparison, Method
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the page."""
+
+    title: str
+    svg: str
+    caption: str
+
+
+def write_page(comparison: Comparison, path: Path) -> None:
+    """Write the page of a comparison to `path`, replacing it whole."""
+    loader = PackageLoader("distill", "report")
+    template = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("template.html.j2")
+    text = template.render(
+        title=f"Comparison: {comparison.task}, recipe {comparison.recipe_name}",
+        subtitle=f"{comparison.budget} a run, seeds {', '.join(map(str, comparison.seeds))}; every method starts "
+        "from the same weights and sees the same batches",
+        verdict=verdict(comparison),
+        table=table(comparison),
+        figures=_figures(comparison),
+        command=comparison.command,
+        recipe=comparison.recipe,
+        environment=json.dumps(comparison.environment, indent=2, ensure_ascii=False),
+    )
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _figures(comparison: Comparison) -> list[Figure]:
+    band = "Line: mean over seeds; band: from the lowest to the highest seed."
+    orthogonal = [method for method in comparison.methods if method.has("defect")]
+    figures = [
+        Figure(
+            f"{comparison.metric.capitalize()} on the test images",
+            _plot(comparison.methods, comparison.metric, y_label=f"test {comparison.metric}"),
+            band,
+        ),
+        Figure(
+            "Loss on the test images",
+            _plot(comparison.methods, "test_loss", y_label="cross-entropy", is_log=True),
+            f"Cross-entropy with the labels, without the distillation term. {band}",
+        ),
+    ]
+    if orthogonal:
+        plot = _plot(orthogonal, "defect", y_label="‖P·Pᵀ − I‖_F", is_log=True)
+        figures.append(Figure("Defect of the projector", plot, f"Distance from orthonormal rows. {band}"))
+    return figures
+
+
+def _plot(methods: list[Method] | tuple[Method, ...], key: str, *, y_label: str, is_log: bool = False) -> str:
+    data = {
+        method.name: Curve(
+            x=[record["step"] for record in method.runs[0].evaluations],
+            y=[[record[key] for record in run.evaluations] for run in method.runs],
+        )
+        for method in methods
+    }
+    return curves(data, x_label="optimiser steps", y_label=y_label, is_log=is_log)

@@ -1,0 +1,63 @@
+"""The comparison's numbers as rows of text, for the terminal and for the page alike."""
+
+from dataclasses import dataclass
+
+from rich.table import Table as RichTable
+
+from distill.results import Comparison, Method
+from distill.statistics import Estimate
+
+NOTE = (
+    "± is the half-width of Student's 95 % interval over seeds; a gain is paired by seed. "
+    "Defect: the worst final ‖P·Pᵀ − I‖_F over seeds; - where the projector isn't orthogonal."
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headers; the first column names the method."""
+
+    headers: list[str]
+    rows: list[list[str]]
+    note: str
+
+
+def table(comparison: Comparison) -> Table:
+    """Return one row a method, and the teacher's as the last."""
+    headers = ["method", comparison.metric, "gain over none", "train seconds", "defect"]
+    rows = [_row(comparison, method) for method in comparison.methods]
+    return Table(headers, [*rows, ["teacher", percent(comparison.teacher), "", "", ""]], NOTE)
+
+
+def console_table(comparison: Comparison) -> RichTable:
+    """Return the table for a terminal."""
+    content = table(comparison)
+    rich = RichTable(title=_title(comparison), title_justify="left", caption=content.note, caption_justify="left")
+    for index, header in enumerate(content.headers):
+        rich.add_column(header, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in content.rows:
+        rich.add_row(*row)
+    return rich
+
+
+def percent(value: float) -> str:
+    """Return a share as a percentage with two decimals."""
+    return f"{100 * value:.2f} %"
+
+
+def plus_minus(value: Estimate, *, scale: float = 100, unit: str = " %", signed: bool = False) -> str:
+    """Return "mean ± half-width"; a single seed has no interval."""
+    mean = f"{scale * value.mean:{'+' if signed else ''}.2f}"
+    return f"{mean} ± {scale * value.half_width:.2f}{unit}" if value.count > 1 else f"{mean}{unit} (one seed)"
+
+
+def _row(comparison: Comparison, method: Method) -> list[str]:
+    is_baseline = method is comparison.baseline
+    gain = "" if is_baseline else plus_minus(comparison.gain(method, over=comparison.baseline), signed=True)
+    seconds = plus_minus(method.estimate("train_seconds"), scale=1, unit="")
+    defect = f"{max(method.values('defect')):.1e}" if method.has("defect") else "-"
+    return [method.name, plus_minus(method.estimate(comparison.metric)), gain, seconds, defect]
+
+
+def _title(comparison: Comparison) -> str:
+    return f"{comparison.task}, recipe {comparison.recipe_name}, {comparison.budget}, seeds {comparison.seeds}"
