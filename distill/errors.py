@@ -1,6 +1,7 @@
 """Errors of `distill`: each takes the facts, keeps them as attributes and writes its own sentence."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class DistillError(ValueError):
@@ -17,3 +18,63 @@ class WidthError(DistillError):
 
 class WhiteningError(DistillError):
     """A whitening that is ill posed."""
+
+
+class RecipeError(DistillError):
+    """A recipe key with a wrong name, type or value, or a recipe file that can't be read."""
+
+    def __init__(self, key: str, expected: str, got: object, *, cure: str = "change it in the recipe or by its flag"):
+        self.key, self.expected, self.got = key, expected, got
+        super().__init__(f"recipe key '{key}': expected {expected}, got {got!r}; {cure}")
+
+
+class RecipeFileError(DistillError):
+    """A recipe that can't be found or isn't a YAML mapping."""
+
+    def __init__(self, recipe: str | Path, reason: str, *, cure: str):
+        self.recipe, self.reason = str(recipe), reason
+        super().__init__(f"can't use recipe '{recipe}': {reason}; {cure}")
+
+
+class BudgetError(DistillError):
+    """A budget that can't be parsed."""
+
+    def __init__(self, text: str, units: Iterable[str]):
+        self.text = text
+        choices = " or ".join(f"{unit}:N" for unit in units)
+        super().__init__(f"expected a budget {choices} with a whole N >= 1, got {text!r}; write e.g. steps:600")
+
+
+class RunFolderError(DistillError):
+    """A run folder in a state that doesn't fit the command."""
+
+    def __init__(self, folder: Path, state: str, cure: str):
+        self.folder, self.state = folder, state
+        super().__init__(f"{folder} {state}; {cure}")
+
+
+class CheckpointError(DistillError):
+    """A checkpoint that can't be read, or isn't of this run."""
+
+    def __init__(self, path: Path, reason: str, *, previous: Path | None):
+        self.path, self.reason, self.previous = path, reason, previous
+        cure = f"delete it to continue from {previous.name}" if previous else "start the run again in a new folder"
+        super().__init__(f"can't load checkpoint {path}: {reason}; {cure}")
+
+
+class NonFiniteLossError(DistillError):
+    """A loss that became NaN or infinite."""
+
+    def __init__(self, step: int, parts: dict[str, float], checkpoint: Path | None):
+        self.step, self.parts, self.checkpoint = step, parts, checkpoint
+        listed = ", ".join(f"{name} {value:g}" for name, value in parts.items())
+        last = f"the last good checkpoint is {checkpoint}" if checkpoint else "there is no checkpoint yet"
+        super().__init__(f"expected a finite loss, got {listed} at step {step}; {last}; lower optimiser.lr")
+
+
+class InterruptedRunError(DistillError):
+    """A run that the user stopped; it can be resumed."""
+
+    def __init__(self, folder: Path, step: int):
+        self.folder, self.step = folder, step
+        super().__init__(f"interrupted at step {step}; the same command with --resume continues {folder}")

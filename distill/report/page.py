@@ -1,6 +1,7 @@
 """Write `report.html`: one file, styles and figures inside it, nothing loaded from anywhere."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def _figures(comparison: Comparison) -> list[Figure]:
     return figures
 
 
-def _plot(methods: list[Method] | tuple[Method, ...], key: str, *, y_label: str, is_log: bool = False) -> str:
+def _plot(methods: Sequence[Method], key: str, *, y_label: str, is_log: bool = False) -> str:
     data = {
         method.name: Curve(
             x=[record["step"] for record in method.runs[0].evaluations],

@@ -22,8 +22,7 @@ class Curve:
 
 def curves(data: Mapping[str, Curve], *, x_label: str, y_label: str, is_log: bool = False) -> str:
     """Return an SVG of each method's mean over seeds, with the band from its lowest to its highest seed."""
-    style = {"svg.fonttype": "none", "svg.hashsalt": "stiefel-distill", "font.size": 11, "font.family": "sans-serif"}
-    with rc_context(style):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "stiefel-distill", "font.size": 11}):
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         axes = figure.add_subplot()
         for colour, (label, curve) in zip(_cycle(len(data)), data.items(), strict=True):

@@ -8,7 +8,7 @@ from distill.results import Comparison, Method
 from distill.statistics import Estimate
 
 NOTE = (
-    "± is the half-width of Student's 95 % interval over seeds; a gain is paired by seed. "
+    "± is the half-width of Student's 95 % interval over seeds. Gain: over no distillation, paired by seed. "
     "Defect: the worst final ‖P·Pᵀ − I‖_F over seeds; - where the projector isn't orthogonal."
 )
 
@@ -24,9 +24,9 @@ class Table:
 
 def table(comparison: Comparison) -> Table:
     """Return one row a method, and the teacher's as the last."""
-    headers = ["method", comparison.metric, "gain over none", "train seconds", "defect"]
+    headers = ["method", f"{comparison.metric}, %", "gain, %", "train, s", "defect"]
     rows = [_row(comparison, method) for method in comparison.methods]
-    return Table(headers, [*rows, ["teacher", percent(comparison.teacher), "", "", ""]], NOTE)
+    return Table(headers, [*rows, ["teacher", f"{100 * comparison.teacher:.2f}", "", "", ""]], NOTE)
 
 
 def console_table(comparison: Comparison) -> RichTable:
@@ -45,16 +45,16 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
-def plus_minus(value: Estimate, *, scale: float = 100, unit: str = " %", signed: bool = False) -> str:
-    """Return "mean ± half-width"; a single seed has no interval."""
+def plus_minus(value: Estimate, *, scale: float = 100, signed: bool = False) -> str:
+    """Return "mean ± half-width" of a share in per cent; a single seed has no interval."""
     mean = f"{scale * value.mean:{'+' if signed else ''}.2f}"
-    return f"{mean} ± {scale * value.half_width:.2f}{unit}" if value.count > 1 else f"{mean}{unit} (one seed)"
+    return f"{mean} ± {scale * value.half_width:.2f}" if value.count > 1 else mean
 
 
 def _row(comparison: Comparison, method: Method) -> list[str]:
     is_baseline = method is comparison.baseline
     gain = "" if is_baseline else plus_minus(comparison.gain(method, over=comparison.baseline), signed=True)
-    seconds = plus_minus(method.estimate("train_seconds"), scale=1, unit="")
+    seconds = plus_minus(method.estimate("train_seconds"), scale=1)
     defect = f"{max(method.values('defect')):.1e}" if method.has("defect") else "-"
     return [method.name, plus_minus(method.estimate(comparison.metric)), gain, seconds, defect]
 

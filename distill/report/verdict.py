@@ -18,10 +18,12 @@ def verdict(comparison: Comparison) -> list[str]:
 def _gain(comparison: Comparison, method: Method) -> str:
     gain = comparison.gain(method, over=comparison.baseline)
     if gain.count < 2:
-        return f"{method.name}: {plus_minus(gain, signed=True)}; more seeds are needed to tell it from no distillation."
+        return (
+            f"{method.name}: {plus_minus(gain, signed=True)} %; more seeds are needed to tell it from no distillation."
+        )
     if not gain.is_clear_of_zero:
-        return f"{method.name}: {plus_minus(gain, signed=True)}, which these seeds can't tell from no distillation."
-    return f"{method.name} {'gains' if gain.mean > 0 else 'loses'} {plus_minus(gain, signed=True)}."
+        return f"{method.name}: {plus_minus(gain, signed=True)} %, which these seeds can't tell from no distillation."
+    return f"{method.name} {'gains' if gain.mean > 0 else 'loses'} {plus_minus(gain, signed=True)} %."
 
 
 def _ties(comparison: Comparison, methods: list[Method]) -> list[str]:

@@ -1,0 +1,138 @@
+"""`distill`: train, evaluate and compare.
+
+distill compare classification --recipe digits --parameterisation exponential,cayley,riemannian --seeds 3
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from distill import config as recipes
+from distill import tasks
+from distill.checkpoint import load_weights
+from distill.compare import REPORT, compare, entries
+from distill.errors import DistillError, RecipeError
+from distill.report import console_table
+from distill.report.verdict import verdict
+from distill.run_folder import read_summary
+from distill.train import train
+from stiefel import console
+from stiefel.errors import StiefelError
+
+_RUNS = Path("runs")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 2 for anything a user can mend, 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return console.run("distill", lambda: _dispatch(words), (DistillError, StiefelError))
+
+
+def _dispatch(words: list[str]) -> int:
+    parser = console.Parser(prog="distill", description="Knowledge distillation with orthogonal projections (VkD).")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_compare(commands)
+    _add_evaluate(commands)
+    arguments, keys = parser.parse_known_args(words)
+    return arguments.run_command(arguments, keys, words)
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    parser = _add(commands, "train", "train one student", _train)
+    _add_recipe_options(parser)
+
+
+def _add_compare(commands: argparse._SubParsersAction) -> None:
+    parser = _add(commands, "compare", "train every method over several seeds and write a report", _compare)
+    _add_recipe_options(parser)
+    names = "comma-separated names of `stiefel list`, or module:Class"
+    parser.add_argument("--parameterisation", default="exponential,cayley,riemannian", help=names)
+    parser.add_argument("--seeds", type=_positive, default=3, metavar="N", help="seeds 0 … N-1 (default 3)")
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    parser = _add(commands, "evaluate", "print the figures of a trained run's last checkpoint", _evaluate)
+    parser.add_argument("run", type=Path, help="a run folder")
+
+
+def _add(commands: argparse._SubParsersAction, name: str, summary: str, run) -> console.Parser:
+    parser = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.set_defaults(run_command=run)
+    return parser
+
+
+def _add_recipe_options(parser: console.Parser) -> None:
+    parser.add_argument("task", help=f"one of {', '.join(tasks.TASKS)}")
+    parser.add_argument("--recipe", default="digits", help="a recipe of the task's, or a YAML file (default digits)")
+    parser.add_argument("--run", type=Path, help="the run folder (default: under runs/, named after what is run)")
+    parser.add_argument("--resume", action="store_true", help="continue the run that the folder holds")
+    parser.epilog = "recipe keys, each of which overrides the recipe's value:\n" + recipes.keys_help()
+
+
+def _train(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
+    tasks.get(arguments.task)
+    config = recipes.load(arguments.task, arguments.recipe, keys)
+    method = config.parameterisation.replace(":", "-") if config.projector == "orthogonal" else config.projector
+    name = f"{arguments.task}-{Path(arguments.recipe).stem}-{method if config.alpha else 'none'}-seed{config.seed}"
+    folder = arguments.run or _RUNS / name
+    summary = train(arguments.task, config, folder, resume=arguments.resume)
+    _print_figures(summary)
+    print(f"run folder: {folder}")
+    return 0
+
+
+def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
+    tasks.get(arguments.task)
+    for key in ("--seed", "--projector", "--alpha=0"):
+        if any(word.split("=")[0] == key for word in keys):
+            raise RecipeError(key, "a key that isn't compared", key, cure="it is what the comparison varies")
+    config = recipes.load(arguments.task, arguments.recipe, keys)
+    names = [name.strip() for name in arguments.parameterisation.split(",") if name.strip()]
+    methods = entries(list(dict.fromkeys(names)))
+    folder = arguments.run or _RUNS / f"compare-{arguments.task}-{Path(arguments.recipe).stem}"
+    comparison = compare(
+        arguments.task,
+        Path(arguments.recipe).stem,
+        config,
+        methods,
+        range(arguments.seeds),
+        folder,
+        command=["distill", *words],
+        resume=arguments.resume,
+    )
+    Console().print(console_table(comparison))
+    for sentence in verdict(comparison):
+        print(sentence)
+    print(f"report: {folder / REPORT}")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
+    if keys:
+        raise console.UsageError(f"unrecognized arguments: {' '.join(keys)}; see 'distill evaluate --help'")
+    read_summary(arguments.run)
+    task_name, config = recipes.read(arguments.run / "config.yaml")
+    task = tasks.get(task_name).prepare(config, arguments.run / "teacher")
+    load_weights(task.module, arguments.run)
+    _print_figures(task.evaluate())
+    return 0
+
+
+def _print_figures(figures: dict[str, object]) -> None:
+    for name, value in figures.items():
+        print(f"{name:>16}  {f'{value:.4g}' if isinstance(value, float) else value}")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

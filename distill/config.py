@@ -1,0 +1,242 @@
+"""What a run is made from: typed dataclasses, read from a YAML recipe and the flags over it, validated once."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+import stiefel
+from distill import budget, losses, normalise, projector
+from distill.errors import RecipeError, RecipeFileError
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """name: adam, adamw or sgd. lr: peak of a cosine schedule. warmup: its share of the steps. clip_norm: 0 is off."""
+
+    name: str = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.05
+    clip_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Data:
+    """name: the data set. labels_per_class: how many labelled images the student sees. shift: augmentation, pixels.
+
+    batch_size: labelled images a step. unlabelled: training images a step, from all of them, that are seen
+    without their labels and carry the distillation losses alone; 0 for none.
+    """
+
+    name: str = "digits"
+    labels_per_class: int = 10
+    batch_size: int = 64
+    unlabelled: int = 0
+    shift: int = 1
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The convolutional teacher, trained on every training image with labels. width: of its first layer."""
+
+    width: int = 32
+    budget: str = "epochs:30"
+    seed: int = 0
+    optimiser: Optimiser = field(default_factory=Optimiser)
+
+
+@dataclass(frozen=True)
+class Student:
+    """A vision transformer of DeiT's shape. width: of its tokens. patch: edge of a patch in pixels."""
+
+    width: int = 32
+    depth: int = 2
+    heads: int = 4
+    patch: int = 2
+
+
+@dataclass(frozen=True)
+class Config:
+    """A classification run.
+
+    projector, parameterisation, normalise, loss: the feature distillation. alpha: its weight, 0 for none.
+    gamma: weight of the teacher's soft labels on the distillation head, 0 for none. budget: steps:N or epochs:N.
+    evaluations: how often the run is evaluated and checkpointed, the last time at its end.
+    """
+
+    projector: str = "orthogonal"
+    parameterisation: str = "cayley"
+    normalise: str = "standardise"
+    loss: str = "smooth_l1"
+    alpha: float = 1.0
+    gamma: float = 0.0
+    budget: str = "steps:600"
+    seed: int = 0
+    evaluations: int = 20
+    device: str = "cpu"
+    precision: str = "float32"
+    data: Data = field(default_factory=Data)
+    teacher: Teacher = field(default_factory=Teacher)
+    student: Student = field(default_factory=Student)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+
+
+def load(task: str, recipe: str, overrides: Sequence[str] = ()) -> Config:
+    """Return the config of a recipe (a name of the task's, or a path to a YAML file) with flags over it.
+
+    `overrides` are command-line words: --alpha 2 --student.width 64.
+    Raises: RecipeFileError, RecipeError naming the key, BudgetError, and the errors of unknown names.
+    """
+    return _build([*_flags(_read(task, recipe)), *overrides])
+
+
+def read(path: Path) -> tuple[str, Config]:
+    """Return (task name, config) of a run's config.yaml.
+
+    Raises: RecipeFileError, RecipeError.
+    """
+    try:
+        content = _mapping(path, path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeFileError(path, f"it can't be read ({error})", cure="give a run folder") from error
+    return str(content.pop("task", None)), _build(_flags(content))
+
+
+def to_yaml(config: Config) -> str:
+    """Return the config as YAML that `read` turns back into an equal one."""
+    return yaml.safe_dump(asdict(config), sort_keys=False)
+
+
+def keys_help() -> str:
+    """Return the recipe keys with their types and defaults, for `--help`."""
+    return _parser().format_help().split("\n\n", 1)[1]
+
+
+def recipes(task: str) -> list[str]:
+    """Return the names of the recipes that come with a task."""
+    folder = resources.files("distill") / "recipes" / task
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def _read(task: str, recipe: str) -> dict[str, Any]:
+    if recipe in recipes(task):
+        return _mapping(recipe, (resources.files("distill") / "recipes" / task / f"{recipe}.yaml").read_text("utf-8"))
+    cure = f"name one of {', '.join(recipes(task))} or give the path of a YAML file"
+    try:
+        return _mapping(recipe, Path(recipe).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeFileError(recipe, f"it is neither a known name nor a readable file ({error})", cure=cure) from error
+
+
+def _mapping(recipe: str | Path, text: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = " ".join(str(error).split())
+        raise RecipeFileError(recipe, f"it isn't valid YAML ({where})", cure="mend that line") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise RecipeFileError(recipe, f"expected keys and values, got {type(content).__name__}", cure="see the docs")
+    return content
+
+
+def _flags(content: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return a nested mapping as flags, so that a recipe and the command line are checked by the same parser."""
+    flags = []
+    for key, value in content.items():
+        flags += _flags(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"--{prefix}{key}={value}"]
+    return flags
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="distill", exit_on_error=False, add_help=False)
+    parser.add_class_arguments(Config, as_group=False)
+    return parser
+
+
+def _build(flags: Sequence[str]) -> Config:
+    parser = _parser()
+    _refuse_unknown(flags, known={action.dest for action in parser._actions})
+    try:
+        config = parser.instantiate(parser.parse_args(list(flags)))
+    except ArgumentError as error:
+        raise _blame(error) from error
+    built = Config(**vars(config))
+    _validate(built)
+    return built
+
+
+def _refuse_unknown(flags: Sequence[str], *, known: set[str]) -> None:
+    leaves = sorted(key for key in known if not any(other.startswith(f"{key}.") for other in known))
+    for flag in flags:
+        key = flag.removeprefix("--").split("=", 1)[0]
+        if flag.startswith("--") and key not in known:
+            raise RecipeError(key, f"one of {', '.join(leaves)}", flag)
+
+
+def _blame(error: ArgumentError) -> RecipeError:
+    message = " ".join(str(error).split())
+    match = re.match(r'Parser key "(?P<key>[^"]+)": (?P<expected>.*?)\.? Got value: (?P<got>.*)', message)
+    if match is None:
+        return RecipeError(message.split("argument --")[-1].split(":")[0], "a value it can take", message)
+    expected = re.sub(r"<class '(\w+)'>", r"\1", match["expected"].removeprefix("Expected "))
+    return RecipeError(match["key"], expected, match["got"])
+
+
+def _validate(config: Config) -> None:
+    stiefel.get(config.parameterisation)
+    for name, module in (("projector", projector), ("normalise", normalise), ("loss", losses)):
+        _one_of(name, getattr(config, name), module.names())
+    _one_of("precision", config.precision, PRECISIONS)
+    for key, optimiser in (("optimiser", config.optimiser), ("teacher.optimiser", config.teacher.optimiser)):
+        _one_of(f"{key}.name", optimiser.name, stiefel.optim.names())
+        _at_least(f"{key}.weight_decay", optimiser.weight_decay, 0)
+        _at_least(f"{key}.clip_norm", optimiser.clip_norm, 0)
+        if not 0 < optimiser.lr < math.inf:
+            raise RecipeError(f"{key}.lr", "a finite number above 0", optimiser.lr)
+        if not 0 <= optimiser.warmup < 1:
+            raise RecipeError(f"{key}.warmup", "a share of the steps, 0 <= warmup < 1", optimiser.warmup)
+    _at_least("alpha", config.alpha, 0)
+    _at_least("gamma", config.gamma, 0)
+    counts = {"evaluations": config.evaluations, "teacher.width": config.teacher.width}
+    counts |= {f"student.{key}": value for key, value in asdict(config.student).items()}
+    counts |= {"data.labels_per_class": config.data.labels_per_class}
+    for key, value in counts.items():
+        _at_least(key, value, 1)
+    _at_least("data.batch_size", config.data.batch_size, 2)
+    _at_least("data.unlabelled", config.data.unlabelled, 0)
+    _at_least("data.shift", config.data.shift, 0)
+    if config.student.width % config.student.heads:
+        raise RecipeError("student.heads", f"a divisor of student.width {config.student.width}", config.student.heads)
+    budget.parse(config.budget)
+    budget.parse(config.teacher.budget)
+    _check_device(config.device)
+
+
+def _one_of(key: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise RecipeError(key, f"one of {', '.join(choices)}", value)
+
+
+def _at_least(key: str, value: float, least: int) -> None:
+    # Written so that NaN, which compares false with everything, is refused.
+    if not least <= value < math.inf:
+        raise RecipeError(key, f"a finite number >= {least}", value)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise RecipeError("device", "a device of this machine, such as cpu or cuda", device) from error

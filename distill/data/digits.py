@@ -1,0 +1,26 @@
+"""scikit-learn's 1797 real 8 × 8 images of handwritten digits: they come with the package, nothing is downloaded."""
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits as sklearn_digits
+from sklearn.model_selection import train_test_split
+
+from distill.data.images import Images
+
+# The split is part of the data set: the same for every run, whatever its seed.
+_SPLIT_SEED, _TEST_SIZE = 0, 797
+
+
+def load_digits() -> tuple[Images, Images]:
+    """Return (1000 training, 797 test) images of 1 × 8 × 8, normalised by the training images' mean and deviation."""
+    pixels, labels = sklearn_digits(return_X_y=True)
+    pixels = pixels.reshape(-1, 8, 8)
+    split = train_test_split(pixels, labels, test_size=_TEST_SIZE, random_state=_SPLIT_SEED, stratify=labels)
+    train, test, train_labels, test_labels = (np.asarray(part) for part in split)
+    mean, deviation = train.mean(), train.std()
+
+    def images(pixels: np.ndarray, labels: np.ndarray) -> Images:
+        normalised = torch.from_numpy((pixels - mean) / deviation).float().unsqueeze(1)
+        return Images(normalised, torch.from_numpy(labels).long(), classes=10)
+
+    return images(train, train_labels), images(test, test_labels)

@@ -1,0 +1,117 @@
+"""A run is a folder: config.yaml, metrics.jsonl, checkpoints/, summary.json, environment.json."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from distill.environment import environment
+from distill.errors import RunFolderError
+
+CONFIG, METRICS, SUMMARY, ENVIRONMENT = "config.yaml", "metrics.jsonl", "summary.json", "environment.json"
+
+
+def is_finished(path: Path) -> bool:
+    """Whether `path` holds a finished run."""
+    return (path / SUMMARY).exists()
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file so that, whenever the machine stops, the old or the new content is there whole."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+class RunFolder:
+    """One run on disk. `config` is the text of its config.yaml."""
+
+    def __init__(self, path: Path, config: str):
+        self.path, self.config = path, config
+
+    @property
+    def is_started(self) -> bool:
+        """Whether a run was begun here."""
+        return (self.path / CONFIG).exists()
+
+    def open(self, *, resume: bool) -> None:
+        """Make the folder ready to train in.
+
+        Raises: RunFolderError if it holds a finished run, an unfinished one without `resume`, a run of another
+        recipe, or files that are no run's.
+        """
+        if is_finished(self.path):
+            raise RunFolderError(self.path, "already holds a finished run", "choose another folder with --run")
+        if self.is_started:
+            if not resume:
+                cure = "add --resume to continue it or choose another folder with --run"
+                raise RunFolderError(self.path, "already holds an unfinished run", cure)
+            self.check_same_config()
+        elif self.path.exists() and not _is_empty(self.path):
+            raise RunFolderError(self.path, "holds something that is no run", "choose another folder with --run")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(self.path, f"can't be created ({error})", "choose another with --run") from error
+        # The recipe comes first: a run killed right here has one, and can be resumed.
+        write_atomically(self.path / CONFIG, self.config)
+        write_atomically(self.path / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
+        (self.path / "checkpoints").mkdir(exist_ok=True)
+
+    def check_same_config(self) -> None:
+        """Raise RunFolderError unless the folder's run has this very recipe."""
+        before = (self.path / CONFIG).read_text(encoding="utf-8").splitlines()
+        now = self.config.splitlines()
+        if before != now:
+            pairs = zip(before, now, strict=False)
+            changed = next((f"'{old.strip()}', now '{new.strip()}'" for old, new in pairs if old != new), "other keys")
+            cure = "give the same recipe and flags, or choose another folder with --run"
+            raise RunFolderError(self.path, f"holds a run of another recipe ({changed})", cure)
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one record to metrics.jsonl and flush it."""
+        with open(self.path / METRICS, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the records of metrics.jsonl; a line that a killed run left half-written is no record."""
+        return read_records(self.path)
+
+    def forget_after(self, step: int) -> None:
+        """Cut metrics.jsonl back to the records up to `step`, where a resumed run takes up."""
+        kept = [json.dumps(record) + "\n" for record in self.records() if record["step"] <= step]
+        write_atomically(self.path / METRICS, "".join(kept))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write summary.json, which marks the run as finished."""
+        write_atomically(self.path / SUMMARY, json.dumps(summary, indent=2) + "\n")
+
+
+def _is_empty(path: Path) -> bool:
+    # A dot file is what a kill in the middle of `write_atomically` leaves behind.
+    return path.is_dir() and all(entry.name.startswith(".") for entry in path.iterdir())
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a run folder's metrics.jsonl, whole lines only."""
+    metrics = path / METRICS
+    text = metrics.read_text(encoding="utf-8") if metrics.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Return the summary of a finished run.
+
+    Raises: RunFolderError if there is none.
+    """
+    if not is_finished(path):
+        raise RunFolderError(path, "holds no finished run", "train one there first, or resume it with --resume")
+    return json.loads((path / SUMMARY).read_text(encoding="utf-8"))

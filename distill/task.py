@@ -1,0 +1,44 @@
+"""The contract of a task: a batch in, a dictionary with "loss" out, and an evaluation. `fit` knows nothing more."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Task(ABC):
+    """What is trained, on what, and how it is judged.
+
+    module: everything that is trained, the projector and the loss included, behind one `forward(batch)` that
+    returns a dictionary of scalars with the key "loss". One forward, so that wrapping it (DDP, compile) wraps all.
+    metric: the key of `evaluate` that ranks runs, higher is better.
+    """
+
+    module: nn.Module
+    metric: str
+
+    @property
+    @abstractmethod
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one pass over the training data."""
+
+    @abstractmethod
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Return the batch of a step; a function of the run's seed and `step` alone, so that runs can resume."""
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, float]:
+        """Return the figures of the current weights on held-out data, `metric` among them."""
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Initialise modules from `seed`, leaving the caller's random state as it was.
+
+    torch's layers draw their first weights from the global generator and take no other.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,29 @@
+"""One run, from its config to its finished folder."""
+
+from pathlib import Path
+from typing import Any
+
+from distill import budget, tasks
+from distill.config import Config, to_yaml
+from distill.loop import Schedule, fit
+from distill.run_folder import RunFolder
+
+
+def train(
+    task_name: str, config: Config, folder: Path, *, teacher_folder: Path | None = None, resume: bool = False
+) -> dict[str, Any]:
+    """Train a task in `folder` and return its summary; the teacher is trained in `teacher_folder` if need be.
+
+    Raises: RunFolderError before anything is computed if `folder` can't take the run; and what `fit` raises.
+    """
+    run = RunFolder(folder, run_config(task_name, config))
+    run.open(resume=resume)
+    task = tasks.get(task_name).prepare(config, teacher_folder or folder / "teacher")
+    steps = budget.parse(config.budget).steps(task.steps_per_epoch)
+    schedule = Schedule(steps, config.optimiser, config.evaluations, config.precision)
+    return fit(task, schedule, run)
+
+
+def run_config(task_name: str, config: Config) -> str:
+    """Return the text of a run's config.yaml: the task and its recipe."""
+    return f"task: {task_name}\n{to_yaml(config)}"
