@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from distill import budget, tasks
 from distill.config import Config, to_yaml
 from distill.loop import Schedule, fit
@@ -18,6 +20,8 @@ def train(
     """
     run = RunFolder(folder, run_config(task_name, config))
     run.open(resume=resume)
+    if config.threads:
+        torch.set_num_threads(config.threads)
     task = tasks.get(task_name).prepare(config, teacher_folder or folder / "teacher")
     steps = budget.parse(config.budget).steps(task.steps_per_epoch)
     schedule = Schedule(steps, config.optimiser, config.evaluations, config.precision)

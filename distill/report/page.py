@@ -1,13 +1,13 @@
 """Write `report.html`: one file, styles and figures inside it, nothing loaded from anywhere."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from distill.report.plots import Curve, curves
+from distill.report.plots import Curve, colours, curves
 from distill.report.table import table
 from distill.report.verdict import verdict
 from distill.results import Comparison, Method
@@ -44,26 +44,26 @@ def write_page(comparison: Comparison, path: Path) -> None:
 
 def _figures(comparison: Comparison) -> list[Figure]:
     band = "Line: mean over seeds; band: from the lowest to the highest seed."
-    orthogonal = [method for method in comparison.methods if method.has("defect")]
+    palette = colours([method.name for method in comparison.methods])
+    metric = comparison.metric
+    accuracy = _plot(comparison.methods, metric, palette, y_label=f"test {metric}")
+    loss = _plot(comparison.methods, "test_loss", palette, y_label="cross-entropy", is_log=True)
     figures = [
+        Figure(f"{metric.capitalize()} on the test images", accuracy, band),
         Figure(
-            f"{comparison.metric.capitalize()} on the test images",
-            _plot(comparison.methods, comparison.metric, y_label=f"test {comparison.metric}"),
-            band,
-        ),
-        Figure(
-            "Loss on the test images",
-            _plot(comparison.methods, "test_loss", y_label="cross-entropy", is_log=True),
-            f"Cross-entropy with the labels, without the distillation term. {band}",
+            "Loss on the test images", loss, f"Cross-entropy with the labels, without the distillation term. {band}"
         ),
     ]
+    orthogonal = [method for method in comparison.methods if method.has("defect")]
     if orthogonal:
-        plot = _plot(orthogonal, "defect", y_label="‖P·Pᵀ − I‖_F", is_log=True)
-        figures.append(Figure("Defect of the projector", plot, f"Distance from orthonormal rows. {band}"))
+        defect = _plot(orthogonal, "defect", palette, y_label="Frobenius norm of P·Pᵀ − I", is_log=True)
+        figures.append(Figure("Defect of the projector", defect, f"Distance from orthonormal rows, float32. {band}"))
     return figures
 
 
-def _plot(methods: Sequence[Method], key: str, *, y_label: str, is_log: bool = False) -> str:
+def _plot(
+    methods: Sequence[Method], key: str, palette: Mapping[str, str], *, y_label: str, is_log: bool = False
+) -> str:
     data = {
         method.name: Curve(
             x=[record["step"] for record in method.runs[0].evaluations],
@@ -71,4 +71,4 @@ def _plot(methods: Sequence[Method], key: str, *, y_label: str, is_log: bool = F
         )
         for method in methods
     }
-    return curves(data, x_label="optimiser steps", y_label=y_label, is_log=is_log)
+    return curves(data, palette, x_label="optimiser steps", y_label=y_label, is_log=is_log)

@@ -20,12 +20,20 @@ class Curve:
     y: Sequence[Sequence[float]]
 
 
-def curves(data: Mapping[str, Curve], *, x_label: str, y_label: str, is_log: bool = False) -> str:
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each name, so that a method keeps its own in every figure of a page."""
+    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+
+
+def curves(
+    data: Mapping[str, Curve], palette: Mapping[str, str], *, x_label: str, y_label: str, is_log: bool = False
+) -> str:
     """Return an SVG of each method's mean over seeds, with the band from its lowest to its highest seed."""
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "stiefel-distill", "font.size": 11}):
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         axes = figure.add_subplot()
-        for colour, (label, curve) in zip(_cycle(len(data)), data.items(), strict=True):
+        for label, curve in data.items():
+            colour = palette[label]
             values = np.asarray(curve.y, dtype=float)
             axes.plot(curve.x, values.mean(0), color=colour, label=label, linewidth=1.8)
             axes.fill_between(curve.x, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
@@ -37,7 +45,3 @@ def curves(data: Mapping[str, Curve], *, x_label: str, y_label: str, is_log: boo
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
     return svg[svg.index("<svg") :]
-
-
-def _cycle(count: int) -> list[str]:
-    return [COLOURS[index % len(COLOURS)] for index in range(count)]

@@ -9,7 +9,7 @@ from distill.statistics import Estimate
 
 NOTE = (
     "± is the half-width of Student's 95 % interval over seeds. Gain: over no distillation, paired by seed. "
-    "Defect: the worst final ‖P·Pᵀ − I‖_F over seeds; - where the projector isn't orthogonal."
+    "Defect: the worst final Frobenius norm of P·Pᵀ − I over seeds; - where the projector isn't orthogonal."
 )
 
 

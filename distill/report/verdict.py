@@ -18,9 +18,7 @@ def verdict(comparison: Comparison) -> list[str]:
 def _gain(comparison: Comparison, method: Method) -> str:
     gain = comparison.gain(method, over=comparison.baseline)
     if gain.count < 2:
-        return (
-            f"{method.name}: {plus_minus(gain, signed=True)} %; more seeds are needed to tell it from no distillation."
-        )
+        return f"{method.name}: {plus_minus(gain, signed=True)} %, from a single seed: no interval."
     if not gain.is_clear_of_zero:
         return f"{method.name}: {plus_minus(gain, signed=True)} %, which these seeds can't tell from no distillation."
     return f"{method.name} {'gains' if gain.mean > 0 else 'loses'} {plus_minus(gain, signed=True)} %."
@@ -32,9 +30,10 @@ def _ties(comparison: Comparison, methods: list[Method]) -> list[str]:
         gain = comparison.gain(second, over=first)
         if gain.is_clear_of_zero:
             better, worse = (second, first) if gain.mean > 0 else (first, second)
-            told.append(
-                f"{better.name} beats {worse.name} by {100 * abs(gain.mean):.2f} ± {100 * gain.half_width:.2f} %."
-            )
+            distance = plus_minus(comparison.gain(better, over=worse))
+            told.append(f"{better.name} beats {worse.name} by {distance} %.")
         else:
             tied.append(f"{first.name} and {second.name}")
+    if not told and len(methods) > 2:
+        return [f"No two of {', '.join(method.name for method in methods)} can be told apart at this budget."]
     return told + ([f"Can't be told apart at this budget: {'; '.join(tied)}."] if tied else [])
