@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from distill.run_folder import write_atomically
 
 _KEPT = 2
 _DIGEST_BYTES = 32
+_LONGEST_REASON = 160
 
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
@@ -62,5 +64,5 @@ def load_weights(module: nn.Module, folder: Path) -> None:
     try:
         module.load_state_dict(load(found[-1])["module"])
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
+        reason = shorten(str(error), _LONGEST_REASON)  # torch lists every key that doesn't fit
         raise CheckpointError(found[-1], f"it doesn't fit this recipe ({reason})", previous=None) from error

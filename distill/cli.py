@@ -14,7 +14,7 @@ from distill import config as recipes
 from distill import tasks
 from distill.checkpoint import load_weights
 from distill.compare import REPORT, compare, entries
-from distill.errors import DistillError, RecipeError
+from distill.errors import DistillError, InterruptedRunError, RecipeError
 from distill.report import console_table
 from distill.report.verdict import verdict
 from distill.run_folder import read_summary
@@ -28,7 +28,15 @@ _RUNS = Path("runs")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 2 for anything a user can mend, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return console.run("distill", lambda: _dispatch(words), (DistillError, StiefelError))
+    return console.run("distill", lambda: _dispatch_or_stop(words), (DistillError, StiefelError))
+
+
+def _dispatch_or_stop(words: list[str]) -> int:
+    try:
+        return _dispatch(words)
+    except InterruptedRunError as stop:
+        print(f"distill: {stop}", file=sys.stderr)
+        return 130
 
 
 def _dispatch(words: list[str]) -> int:
@@ -60,7 +68,9 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
 
 
 def _add(commands: argparse._SubParsersAction, name: str, summary: str, run) -> console.Parser:
-    parser = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+    # No abbreviations: `--seed 3` would be read as compare's `--seeds 3`.
+    description = f"{summary.capitalize()}."
+    parser = commands.add_parser(name, help=summary, description=description, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.set_defaults(run_command=run)
     return parser
@@ -88,7 +98,7 @@ def _train(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> 
 
 def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
     tasks.get(arguments.task)
-    for key in ("--seed", "--projector", "--alpha=0"):
+    for key in ("--seed", "--projector"):
         if any(word.split("=")[0] == key for word in keys):
             raise RecipeError(key, "a key that isn't compared", key, cure="it is what the comparison varies")
     config = recipes.load(arguments.task, arguments.recipe, keys)
@@ -117,7 +127,7 @@ def _evaluate(arguments: argparse.Namespace, keys: list[str], words: list[str]) 
         raise console.UsageError(f"unrecognized arguments: {' '.join(keys)}; see 'distill evaluate --help'")
     read_summary(arguments.run)
     task_name, config = recipes.read(arguments.run / "config.yaml")
-    task = tasks.get(task_name).prepare(config, arguments.run / "teacher")
+    task = tasks.get(task_name).untaught(config)
     load_weights(task.module, arguments.run)
     _print_figures(task.evaluate())
     return 0

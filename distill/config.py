@@ -18,6 +18,9 @@ from distill.errors import RecipeError, RecipeFileError
 
 PRECISIONS = ("float32", "bfloat16")
 
+_SEEDS = 2**31
+_SAID = {"int": "a whole number", "float": "a number", "str": "a word"}
+
 
 @dataclass(frozen=True)
 class Optimiser:
@@ -97,9 +100,15 @@ def load(task: str, recipe: str, overrides: Sequence[str] = ()) -> Config:
     """Return the config of a recipe (a name of the task's, or a path to a YAML file) with flags over it.
 
     `overrides` are command-line words: --alpha 2 --student.width 64.
-    Raises: RecipeFileError, RecipeError naming the key, BudgetError, and the errors of unknown names.
+    Raises: RecipeFileError, RecipeError naming the key and the file, BudgetError, and the errors of unknown names.
     """
-    return _build([*_flags(_read(task, recipe)), *overrides])
+    content = _read(task, recipe)
+    try:
+        return _build([*_flags(content), *overrides])
+    except RecipeError as error:
+        if any(word.split("=")[0] == f"--{error.key}" for word in overrides) or error.key in overrides:
+            raise
+        raise error.found_in(recipe) from error
 
 
 def read(path: Path) -> tuple[str, Config]:
@@ -120,8 +129,13 @@ def to_yaml(config: Config) -> str:
 
 
 def keys_help() -> str:
-    """Return the recipe keys with their types and defaults, for `--help`."""
-    return _parser().format_help().split("\n\n", 1)[1]
+    """Return one line a recipe key, with its default and the names it takes, for `--help`."""
+    choices = _choices() | {"parameterisation": [*stiefel.names(), "module:Class"]}
+    lines = []
+    for flag in _flags(asdict(Config())):
+        key = flag.removeprefix("--").split("=")[0]
+        lines.append(f"  {flag:<38}{', '.join(choices.get(key, []))}".rstrip())
+    return "\n".join(lines)
 
 
 def recipes(task: str) -> list[str]:
@@ -149,8 +163,9 @@ def _mapping(recipe: str | Path, text: str) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise RecipeFileError(recipe, f"expected keys and values, got {type(content).__name__}", cure="see the docs")
-    return content
+        cure = "write lines such as 'alpha: 1.0'"
+        raise RecipeFileError(recipe, f"expected keys and values, got {type(content).__name__}", cure=cure)
+    return {str(key): value for key, value in content.items()}
 
 
 def _flags(content: dict[str, Any], prefix: str = "") -> list[str]:
@@ -169,7 +184,7 @@ def _parser() -> ArgumentParser:
 
 def _build(flags: Sequence[str]) -> Config:
     parser = _parser()
-    _refuse_unknown(flags, known={action.dest for action in parser._actions})
+    _refuse_unknown(flags)
     try:
         config = parser.instantiate(parser.parse_args(list(flags)))
     except ArgumentError as error:
@@ -179,30 +194,57 @@ def _build(flags: Sequence[str]) -> Config:
     return built
 
 
-def _refuse_unknown(flags: Sequence[str], *, known: set[str]) -> None:
-    leaves = sorted(key for key in known if not any(other.startswith(f"{key}.") for other in known))
-    for flag in flags:
-        key = flag.removeprefix("--").split("=", 1)[0]
-        if flag.startswith("--") and key not in known:
-            raise RecipeError(key, f"one of {', '.join(leaves)}", flag)
+def _refuse_unknown(flags: Sequence[str]) -> None:
+    """Raise RecipeError for the first word that names no key: jsonargparse's own message doesn't list the keys."""
+    known = [flag.removeprefix("--").split("=")[0] for flag in _flags(asdict(Config()))]
+    is_value = False
+    for word in flags:
+        if word.startswith("--"):
+            key, equals, value = word.removeprefix("--").partition("=")
+            inside = [other for other in known if other.startswith(f"{key}.")]
+            if inside:
+                raise RecipeError(key, f"its own keys {', '.join(inside)}", value)
+            if key not in known:
+                raise RecipeError(key, f"one of {', '.join(known)}", key)
+            is_value = not equals
+        elif is_value:
+            is_value = False
+        else:
+            raise RecipeError(word, "a flag --key value", word)
 
 
 def _blame(error: ArgumentError) -> RecipeError:
     message = " ".join(str(error).split())
-    match = re.match(r'Parser key "(?P<key>[^"]+)": (?P<expected>.*?)\.? Got value: (?P<got>.*)', message)
+    match = re.match(
+        r"Parser key \"(?P<key>[^\"]+)\": Expected a <class '(?P<type>\w+)'>.* Got value: (?P<got>.*)", message
+    )
     if match is None:
-        return RecipeError(message.split("argument --")[-1].split(":")[0], "a value it can take", message)
-    expected = re.sub(r"<class '(\w+)'>", r"\1", match["expected"].removeprefix("Expected "))
-    return RecipeError(match["key"], expected, match["got"])
+        key = message.removeprefix("argument --").split(":")[0]
+        return RecipeError(key, "a value", "nothing" if message.endswith("expected one argument") else message)
+    return RecipeError(match["key"], _SAID[match["type"]], match["got"])
+
+
+def _choices() -> dict[str, Sequence[str]]:
+    """Return the names that a key takes, for each key whose names are known here."""
+    return {
+        "projector": projector.names(),
+        "normalise": normalise.names(),
+        "loss": losses.names(),
+        "precision": PRECISIONS,
+        "optimiser.name": stiefel.optim.names(),
+        "teacher.optimiser.name": stiefel.optim.names(),
+    }
 
 
 def _validate(config: Config) -> None:
     stiefel.get(config.parameterisation)
-    for name, module in (("projector", projector), ("normalise", normalise), ("loss", losses)):
-        _one_of(name, getattr(config, name), module.names())
-    _one_of("precision", config.precision, PRECISIONS)
+    values = dict(flag.removeprefix("--").split("=", 1) for flag in _flags(asdict(config)))
+    for key, choices in _choices().items():
+        _one_of(key, values[key], choices)
+    for key, seed in (("seed", config.seed), ("teacher.seed", config.teacher.seed)):
+        if not 0 <= seed < _SEEDS:
+            raise RecipeError(key, f"a whole number from 0 to {_SEEDS - 1}", seed)
     for key, optimiser in (("optimiser", config.optimiser), ("teacher.optimiser", config.teacher.optimiser)):
-        _one_of(f"{key}.name", optimiser.name, stiefel.optim.names())
         _at_least(f"{key}.weight_decay", optimiser.weight_decay, 0)
         _at_least(f"{key}.clip_norm", optimiser.clip_norm, 0)
         if not 0 < optimiser.lr < math.inf:

@@ -27,6 +27,10 @@ class RecipeError(DistillError):
         self.key, self.expected, self.got = key, expected, got
         super().__init__(f"recipe key '{key}': expected {expected}, got {got!r}; {cure}")
 
+    def found_in(self, file: str | Path) -> "RecipeError":
+        """Return the same error for a value that stands in a file."""
+        return RecipeError(self.key, self.expected, self.got, cure=f"change it in {file} or by its flag")
+
 
 class RecipeFileError(DistillError):
     """A recipe that can't be found or isn't a YAML mapping."""

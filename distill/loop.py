@@ -1,9 +1,14 @@
 """The training loop: it knows tasks by their contract alone, never by name."""
 
 import math
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -16,6 +21,7 @@ from distill.errors import InterruptedRunError, NonFiniteLossError
 from distill.progress import progress_bar
 from distill.run_folder import RunFolder
 from distill.task import Task
+from stiefel.errors import NonFiniteError
 
 # The cosine schedule ends at this share of its peak (DeiT's 5e-6 under 5e-4).
 _FINAL_SHARE = 0.01
@@ -50,23 +56,43 @@ def fit(task: Task, schedule: Schedule, run: RunFolder) -> dict[str, Any]:
     The clock (`train_seconds`) runs for optimiser steps alone; evaluation and checkpoints are off it. Killed at
     any moment, the run loses at most the steps since its last checkpoint and resumes to the same numbers.
 
-    Raises: CheckpointError, NonFiniteLossError; InterruptedRunError after Ctrl-C.
+    Raises: CheckpointError, NonFiniteLossError; InterruptedRunError after Ctrl-C, which lets the step in progress
+    end and writes a checkpoint.
     """
     optimiser = stiefel.optim.build(
         task.module, schedule.optimiser.name, lr=schedule.optimiser.lr, weight_decay=schedule.optimiser.weight_decay
     )
     trainer = _Trainer(task, schedule, run, optimiser)
     trainer.restore()
-    with progress_bar() as progress:
+    with _deferred_interrupt() as interrupted, progress_bar() as progress:
         bar = progress.add_task(str(run.path), total=schedule.steps, completed=trainer.step)
-        try:
-            while trainer.step < schedule.steps:
-                trainer.advance()
-                progress.update(bar, completed=trainer.step)
-        except KeyboardInterrupt:
-            # No checkpoint here: Ctrl-C may come in the middle of an optimiser's step.
-            raise InterruptedRunError(run.path, trainer.step) from None
+        while trainer.step < schedule.steps:
+            trainer.advance()
+            progress.update(bar, completed=trainer.step)
+            if interrupted.is_set():
+                trainer.save()
+                raise InterruptedRunError(run.path, trainer.step)
     return trainer.finish()
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that no optimiser step is torn apart; the second one stops at once."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted  # Python delivers signals to the main thread alone
+        return
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Trainer:
@@ -122,15 +148,20 @@ class _Trainer:
         self.optimiser.zero_grad()
         is_mixed = self.schedule.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_mixed):
-            losses = self.task.module(self.task.batch(self.step))
-        self._check_finite(losses)
+            losses = self._losses()
         losses["loss"].backward()
         if self.schedule.optimiser.clip_norm > 0:
             nn.utils.clip_grad_norm_(self.task.module.parameters(), self.schedule.optimiser.clip_norm)
         self.optimiser.step()
         return {name: float(value.detach()) for name, value in losses.items()}
 
-    def _check_finite(self, losses: dict[str, Tensor]) -> None:
+    def _losses(self) -> dict[str, Tensor]:
+        try:
+            losses = self.task.module(self.task.batch(self.step))
+        except (NonFiniteError, torch.linalg.LinAlgError) as error:  # pyright: ignore[reportPrivateImportUsage]
+            # After a step that overflowed, a parameterisation refuses its weights before there is a loss.
+            raise NonFiniteLossError(self.step, {"loss": math.nan}, self.last_checkpoint) from error
         if not bool(losses["loss"].isfinite()):
             parts = {name: float(value.detach()) for name, value in losses.items()}
             raise NonFiniteLossError(self.step, parts, self.last_checkpoint)
+        return losses

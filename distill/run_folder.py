@@ -2,6 +2,7 @@
 
 import json
 import os
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +43,28 @@ class RunFolder:
         """Whether a run was begun here."""
         return (self.path / CONFIG).exists()
 
-    def open(self, *, resume: bool) -> None:
-        """Make the folder ready to train in.
+    def check(self, *, resume: bool) -> None:
+        """Check, changing nothing, that a run may start here, or with `resume` go on or be found finished.
 
-        Raises: RunFolderError if it holds a finished run, an unfinished one without `resume`, a run of another
-        recipe, or files that are no run's.
+        Raises: RunFolderError if the folder holds a run and `resume` is off, a run of another recipe, or files
+        that are no run's.
         """
-        if is_finished(self.path):
-            raise RunFolderError(self.path, "already holds a finished run", "choose another folder with --run")
         if self.is_started:
             if not resume:
-                cure = "add --resume to continue it or choose another folder with --run"
-                raise RunFolderError(self.path, "already holds an unfinished run", cure)
+                state = "a finished" if is_finished(self.path) else "an unfinished"
+                verb = "read" if is_finished(self.path) else "continue"
+                cure = f"add --resume to {verb} it or choose another folder with --run"
+                raise RunFolderError(self.path, f"already holds {state} run", cure)
             self.check_same_config()
         elif self.path.exists() and not _is_empty(self.path):
             raise RunFolderError(self.path, "holds something that is no run", "choose another folder with --run")
+
+    def open(self, *, resume: bool) -> None:
+        """Make the folder ready to train in.
+
+        Raises: RunFolderError as `check` does, and if the folder can't be created.
+        """
+        self.check(resume=resume)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -71,15 +79,17 @@ class RunFolder:
         before = (self.path / CONFIG).read_text(encoding="utf-8").splitlines()
         now = self.config.splitlines()
         if before != now:
-            pairs = zip(before, now, strict=False)
-            changed = next((f"'{old.strip()}', now '{new.strip()}'" for old, new in pairs if old != new), "other keys")
+            pairs = zip_longest(before, now, fillvalue="nothing")
+            changed = next(f"'{old.strip()}', now '{new.strip()}'" for old, new in pairs if old != new)
             cure = "give the same recipe and flags, or choose another folder with --run"
             raise RunFolderError(self.path, f"holds a run of another recipe ({changed})", cure)
 
     def log(self, record: dict[str, Any]) -> None:
-        """Append one record to metrics.jsonl and flush it."""
+        """Append one record to metrics.jsonl, on the disk before the checkpoint that follows it."""
         with open(self.path / METRICS, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def records(self) -> list[dict[str, Any]]:
         """Return the records of metrics.jsonl; a line that a killed run left half-written is no record."""

@@ -8,7 +8,7 @@ import torch
 from distill import budget, tasks
 from distill.config import Config, to_yaml
 from distill.loop import Schedule, fit
-from distill.run_folder import RunFolder
+from distill.run_folder import RunFolder, is_finished, read_summary
 
 
 def train(
@@ -16,13 +16,20 @@ def train(
 ) -> dict[str, Any]:
     """Train a task in `folder` and return its summary; the teacher is trained in `teacher_folder` if need be.
 
+    A run that is finished already is resumed by returning its summary.
     Raises: RunFolderError before anything is computed if `folder` can't take the run; and what `fit` raises.
     """
     run = RunFolder(folder, run_config(task_name, config))
+    run.check(resume=resume)
+    if is_finished(folder):
+        return read_summary(folder)
+    task_class = tasks.get(task_name)
+    # What only data and models can refuse is refused here, before a folder exists that holds the wrong recipe.
+    task_class.untaught(config)
     run.open(resume=resume)
     if config.threads:
         torch.set_num_threads(config.threads)
-    task = tasks.get(task_name).prepare(config, teacher_folder or folder / "teacher")
+    task = task_class.prepare(config, teacher_folder or folder / "teacher")
     steps = budget.parse(config.budget).steps(task.steps_per_epoch)
     schedule = Schedule(steps, config.optimiser, config.evaluations, config.precision)
     return fit(task, schedule, run)

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from stiefel import registry
 from stiefel.base import Parameterisation
-from stiefel.errors import DTypeError, NotAttachedError, ShapeError
+from stiefel.errors import AttachedError, DTypeError, NotAttachedError, ShapeError
 from stiefel.linalg import transpose
 from stiefel.manifold import FLOATS
 
@@ -64,8 +64,10 @@ def attach(module: Module, tensor_name: str = "weight", *, by: str = "cayley") -
     stays readable and assignable as before; what is trained is `module.parametrizations.<tensor_name>.original`,
     so build the optimiser afterwards. Works with state_dict, deepcopy and `parametrize.cached()`.
 
-    Raises: UnknownNameError, PluginError, ShapeError, DTypeError, NonFiniteError.
+    Raises: UnknownNameError, PluginError, ShapeError, DTypeError, NonFiniteError; AttachedError if it has one.
     """
+    if _is_attached(module, tensor_name):
+        raise AttachedError(module, tensor_name)
     weight = getattr(module, tensor_name, None)
     if not isinstance(weight, Tensor):
         raise NotAttachedError(module, tensor_name)
@@ -112,8 +114,13 @@ def adapter(module: nn.Module, tensor_name: str = "weight") -> OnStiefel:
 
 
 def free_tensors(module: nn.Module) -> Iterator[nn.Parameter]:
-    """Yield the trained tensor of every parameterisation inside `module`."""
-    for holder, _ in _attached(module):
+    """Yield the trained tensor of every parameterisation inside `module`.
+
+    A tensor that needs a class of its own and lost it (`load_state_dict(…, assign=True)` makes a plain parameter
+    of a geoopt one) gets it back first.
+    """
+    for holder, each in _attached(module):
+        holder.original = each.map.parameter(cast(nn.Parameter, holder.original))
         yield cast(nn.Parameter, holder.original)
 
 
@@ -123,6 +130,12 @@ def _attached(module: nn.Module) -> Iterator[tuple[parametrize.ParametrizationLi
             for each in holder:
                 if isinstance(each, OnStiefel):
                     yield holder, each
+
+
+def _is_attached(module: nn.Module, tensor_name: str) -> bool:
+    if not parametrize.is_parametrized(module, tensor_name):
+        return False
+    return any(isinstance(each, OnStiefel) for each in _holder(module, tensor_name))
 
 
 def _holder(module: nn.Module, tensor_name: str) -> parametrize.ParametrizationList:

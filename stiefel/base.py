@@ -60,6 +60,8 @@ class Parameterisation(nn.Module, ABC):
         device: torch.device | str | None = None,
     ):
         super().__init__()
+        if len(shape) < 2:
+            raise ShapeError("parameterisation", "(*batch, n, p)", shape, cure="give at least n and p")
         start = torch.eye(*shape[-2:], dtype=dtype, device=device).expand(*shape).contiguous()
         manifold.check_layout("parameterisation", start)
         self.register_buffer("base", start)

@@ -1,6 +1,7 @@
 """How our command lines speak: one sentence on standard error and exit code 2 for anything a user got wrong."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -19,6 +20,9 @@ class Parser(argparse.ArgumentParser):
 
 def run(program: str, command: Callable[[], int], expected: tuple[type[Exception], ...]) -> int:
     """Run a command and return its exit code: 2 and one line for `expected` errors, 130 after Ctrl-C."""
+    # `module:Class` usually lies in the working directory, which an installed command doesn't search.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         return command()
     except (UsageError, *expected) as error:

@@ -50,6 +50,17 @@ class NonFiniteError(StiefelError):
         )
 
 
+class AttachedError(StiefelError):
+    """A module whose tensor has a parameterisation already."""
+
+    def __init__(self, module: object, tensor_name: str):
+        self.tensor_name = tensor_name
+        super().__init__(
+            f"{type(module).__name__}.{tensor_name} already has a Stiefel parameterisation; "
+            f'call stiefel.detach(module, "{tensor_name}") first to change it'
+        )
+
+
 class NotAttachedError(StiefelError):
     """A module whose tensor has no parameterisation of ours."""
 

@@ -99,7 +99,7 @@ def matrix_exp(matrix: Float[Tensor, "*b m m"], *, columns: int | None = None) -
     columns = matrix.shape[-1] if columns is None else columns
     squarings = _squarings(matrix)
     taylor = _taylor_8 if matrix.dtype == torch.float32 else _taylor_16
-    power = taylor(matrix / 2**squarings)
+    power = taylor(matrix * 2.0**-squarings)
     for _ in range(squarings - 1):
         power = power @ power
     # The last squaring is asked for its first columns alone.
@@ -197,9 +197,9 @@ class _Sylvester(torch.autograd.Function):
 
 
 def newton_schulz_step(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
-    """Return X(3I − XᵀX)/2: a residual E = XᵀX − I becomes −¾E² − ¼E³, so 1e-7 becomes 1e-14.
+    """Return X(3I − XᵀX)/2: a residual E = XᵀX − I becomes −¾E² + ¼E³, so 1e-7 becomes 1e-14.
 
     Cost 4np² flops. Needs ‖E‖₂ < 1.
-    Source: Björck & Bowie 1971; the sign of E is that of `manifold.residual`.
+    Source: Björck & Bowie 1971.
     """
     return matrix @ (1.5 * identity_like(matrix) - 0.5 * (transpose(matrix) @ matrix))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -85,5 +86,6 @@ def random_shift(
 
 
 def _generator(seed: int, stream: int, position: int) -> torch.Generator:
-    # Seeds of different (seed, stream, position) must not meet: 2 streams, 2³¹ positions, 2³¹ seeds.
-    return torch.Generator().manual_seed((seed * 2 + stream) * 2**31 + position)
+    # torch's CPU generator keeps the low 32 bits of its seed and drops the rest, so the three are hashed into 32.
+    mixed = np.random.SeedSequence((seed, stream, position)).generate_state(1)
+    return torch.Generator().manual_seed(int(mixed[0]))

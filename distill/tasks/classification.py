@@ -94,6 +94,11 @@ class Classification(Task):
         """
         return cls(config, _trained_teacher(config, teacher_folder))
 
+    @classmethod
+    def untaught(cls, config: Config) -> "Classification":
+        """Return the task with a teacher that knows nothing: enough to check a recipe, or to evaluate a student."""
+        return cls(config, build_teacher(config, data.load(config.data)[0]))
+
 
 class Supervised(nn.Module):
     """A classifier and its cross-entropy."""

@@ -1,19 +1,35 @@
 """Choose the optimiser by name; points on a manifold get its Riemannian twin from geoopt."""
 
 import math
+from typing import Any
 
 import geoopt
 import torch
 from torch import nn
 
 from stiefel.attach import free_tensors
-from stiefel.errors import UnknownNameError
+from stiefel.errors import DTypeError, UnknownNameError
+from stiefel.manifold import FLOATS
 from stiefel.optim.joint import Joint
+
+
+class _RiemannianAdam(geoopt.optim.RiemannianAdam):
+    """geoopt's, resumable bit for bit.
+
+    It counts steps in a Python number, which torch's Adam turns into a float32 tensor on loading: the bias
+    correction is then rounded otherwise than in a run that was never interrupted.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        for state in self.state.values():
+            state["step"] = int(state["step"])
+
 
 _EUCLIDEAN = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 _RIEMANNIAN = {
-    "adam": geoopt.optim.RiemannianAdam,
-    "adamw": geoopt.optim.RiemannianAdam,
+    "adam": _RiemannianAdam,
+    "adamw": _RiemannianAdam,
     "sgd": geoopt.optim.RiemannianSGD,
 }
 
@@ -34,7 +50,7 @@ def build(model: nn.Module, name: str = "adamw", *, lr: float, weight_decay: flo
     at the same `lr` its step is √(np) times shorter, and a projector would hardly move (ten points of accuracy on
     the digits recipe). So a point's group gets lr·√(np), which makes the lengths equal.
 
-    Raises: UnknownNameError.
+    Raises: UnknownNameError; DTypeError for a Riemannian point below float32, which its retraction can't take.
     """
     if name not in _EUCLIDEAN:
         raise UnknownNameError("optimiser", name, _EUCLIDEAN)
@@ -46,6 +62,9 @@ def build(model: nn.Module, name: str = "adamw", *, lr: float, weight_decay: flo
     plain = [parameter for parameter in others if parameter.ndim < 2 or id(parameter) in free]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     optimisers = [_EUCLIDEAN[name]([group for group in groups if group["params"]], lr=lr)] if others else []
+    for point in points:
+        if point.dtype not in FLOATS:
+            raise DTypeError("point of a riemannian parameterisation", "float32 or float64", point.dtype)
     if points:
         groups = [{"params": [point], "lr": lr * _step_scale(name, point)} for point in points]
         optimisers.append(_RIEMANNIAN[name](groups, lr=lr))

@@ -14,7 +14,8 @@ class Riemannian(Parameterisation):
 
     EuclideanStiefel, not geoopt's default: the canonical `geoopt.Stiefel()` 0.5.1 projects by u − x·uᵀx, which
     isn't idempotent. Train it with `stiefel.optim.build`, which gives such parameters a Riemannian optimiser; a
-    Euclidean one would leave the manifold.
+    Euclidean one would leave the manifold. Casting the module rounds the point itself: call `stiefel.rebase` after
+    `.double()`.
     """
 
     claims = Claims(
@@ -35,6 +36,8 @@ class Riemannian(Parameterisation):
         return point.clone()
 
     def parameter(self, free: nn.Parameter) -> nn.Parameter:
+        if isinstance(free, geoopt.ManifoldParameter):
+            return free
         # geoopt's __new__ takes these, but type checkers see the signature of torch's metaclass.
         return geoopt.ManifoldParameter(
             free.data,

@@ -1,0 +1,274 @@
+"""Wrong maps, each with the laws that must refute it: a law that lets its mutants live proves nothing.
+
+A mutant is a registered map with one thing wrong, hence a subclass of a class that is otherwise final.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from stiefel import Parameterisation, Trivialisation
+from stiefel.parameterisations.cayley import Cayley
+from stiefel.parameterisations.exponential import Exponential
+from stiefel.parameterisations.householder import Householder
+from stiefel.parameterisations.polar import Polar
+from stiefel.parameterisations.qr import QR
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A wrong map and the laws that must refute it."""
+
+    by: type[Parameterisation]
+    refuted_by: tuple[str, ...]
+
+
+class NonSkewPart(Cayley):
+    """Keeps the symmetric part of X0ᵀF, which no tangent vector has."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        inner = self.base.mT @ free
+        normal = free - self.base @ inner
+        along, across = self.coefficients(inner, normal.mT @ normal)
+        return self.base @ along + normal @ across
+
+
+class UnconstrainedExponential(Exponential):
+    """The matrix exponential of an unconstrained weight."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        return torch.linalg.matrix_exp(free @ self.base.mT) @ self.base
+
+
+class TaylorWithoutScaling(Exponential):
+    """Taylor's polynomial of degree six, without scaling and squaring."""
+
+    def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+        eye = torch.eye(gram.shape[-1], dtype=gram.dtype).expand_as(gram)
+        block = torch.cat([torch.cat([rotation, -gram], -1), torch.cat([eye, torch.zeros_like(gram)], -1)], -2)
+        term = total = torch.eye(block.shape[-1], dtype=gram.dtype).expand_as(block)
+        for degree in range(1, 7):
+            term = term @ block / degree
+            total = total + term
+        along, across = total[..., : gram.shape[-1]].split(gram.shape[-1], -2)
+        return along, across
+
+
+class TruncatedNeumann(Cayley):
+    """Cayley's inverse by five terms of its Neumann series."""
+
+    def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+        eye = torch.eye(gram.shape[-1], dtype=gram.dtype)
+        small = rotation / 2 - gram / 4
+        inverse = eye + small @ (eye + small @ (eye + small @ (eye + small)))
+        return 2 * inverse - eye, inverse
+
+
+class BFloat16Inside(Polar):
+    """Rounds its p × p work to bfloat16, as autocast would."""
+
+    def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+        along, across = super().coefficients(rotation, gram)
+        return along.bfloat16().to(gram.dtype), across.bfloat16().to(gram.dtype)
+
+
+class Float32Inside(QR):
+    """Computes in float32 whatever it is given."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        wide, self.base = self.base, self.base.float()
+        result = super().point(free.float()).to(free.dtype)
+        self.base = wide
+        return result
+
+
+class OneInAMillion(Polar):
+    """Too long by a factor 1 + 1e-6."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        return super().point(free) * (1 + 1e-6)
+
+
+class CayleySign(Cayley):
+    """Turns the wrong way: orthonormal all the same."""
+
+    def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+        return super().coefficients(-rotation, gram)
+
+
+class DoubledRotation(Exponential):
+    """Turns twice as far as told: orthonormal, but no retraction."""
+
+    def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+        return super().coefficients(2 * rotation, gram)
+
+
+class NotIdempotent(Polar):
+    """Projects by u − x·uᵀx as geoopt 0.5.1's canonical Stiefel does: self-adjoint, but not idempotent."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        return super().point(free - self.base @ free.mT @ self.base)
+
+
+class NotSelfAdjoint(Cayley):
+    """Reads the rotation off the lower triangle of X0ᵀF: idempotent and right on tangent vectors, but oblique."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        inner = self.base.mT @ free
+        lower = inner.tril(-1)
+        return super().point(free - self.base @ inner + self.base @ (lower - lower.mT))
+
+
+class OrderTooHigh(QR):
+    """A first-order retraction that claims the second."""
+
+    claims = replace(QR.claims, retraction_order=2)
+
+
+class WrongMetric(Cayley):
+    """Claims the Euclidean geodesic, where it follows the canonical one."""
+
+    claims = replace(Cayley.claims, metric="euclidean")
+
+
+class Crooked(Cayley):
+    """Bends the free tensor entry by entry: a retraction of order two that depends on the axes."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        return super().point(free + free**3 / 10)
+
+
+class SharedRotation(Cayley):
+    """Gives every matrix of a batch the batch's mean rotation."""
+
+    def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+        mean = rotation.reshape(-1, *rotation.shape[-2:]).mean(0).expand_as(rotation)
+        return super().coefficients(mean, gram)
+
+
+class DetachedSolve(Cayley):
+    """Cuts the graph behind the solve for half of the result."""
+
+    def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+        along, across = super().coefficients(rotation, gram)
+        return along, across.detach()
+
+
+class TangentButWrong(Cayley):
+    """A gradient that is tangent, self-adjoint and right at the base, and wrong elsewhere."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        return _WrongBackward.apply(free, super().point(free.detach()), self.base)
+
+
+class _WrongBackward(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(free: Tensor, point: Tensor, base: Tensor) -> Tensor:
+        return point.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(inputs[2])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        (base,) = ctx.saved_tensors
+        inner = base.mT @ grad
+        return grad - base @ (inner + inner.mT) / 2, None, None
+
+
+class PolarThroughSVD(Polar):
+    """Differentiates an SVD, whose gradient is NaN where singular values are equal: exactly on the manifold."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        inner = self.base.mT @ free
+        left, _, right = torch.linalg.svd(self.base + free - self.base @ (inner + inner.mT) / 2, full_matrices=False)
+        return left @ right
+
+
+class UnmovedBase(Cayley):
+    """Says that it starts at a point, and stays where it was."""
+
+    def recentre(self, point: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        return torch.zeros_like(point)
+
+
+class UnsignedReflectors(Householder):
+    """Forgets the signs of R's diagonal, so that some columns come back negated."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        signs = self.base.diagonal(dim1=-2, dim2=-1)
+        return super().point(free) * signs.unsqueeze(-2)
+
+
+class TruncatedDiagonal(Householder):
+    """Trains the signs and truncates them to integers, as torch's orthogonal(…, "householder") does.
+
+    One step of weight decay takes a sign from 1 to 0.99…, hence to 0.
+    """
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        signs = self.base.diagonal(dim1=-2, dim2=-1)
+        trained = free.diagonal(dim1=-2, dim2=-1).trunc()
+        return super().point(free) * (signs * trained).unsqueeze(-2)
+
+    def recentre(self, point: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        free = super().recentre(point)
+        free.diagonal(dim1=-2, dim2=-1).copy_(self.base.diagonal(dim1=-2, dim2=-1))
+        return free
+
+
+class UnsavedBase(Cayley):
+    """Keeps its base out of the state_dict."""
+
+    def __init__(self, *shape: int, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None):
+        super().__init__(*shape, dtype=dtype, device=device)
+        self.register_buffer("base", self.base, persistent=False)
+
+
+class PointAsFree(Trivialisation):
+    """Trains the point itself, and claims that any optimiser keeps it on the manifold."""
+
+    claims = replace(Cayley.claims, retraction_order=None)
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        return self.base + free
+
+
+class Unchecked(Cayley):
+    """Takes whatever comes."""
+
+    def forward(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        return self.point(free)
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(NonSkewPart, ("on the manifold", "inner products kept", "kernels kept")),
+    Mutant(UnconstrainedExponential, ("on the manifold", "inner products kept", "kernels kept")),
+    Mutant(TaylorWithoutScaling, ("on the manifold", "equals oracle", "retraction order")),
+    Mutant(TruncatedNeumann, ("on the manifold", "equals oracle", "precision kept")),
+    Mutant(BFloat16Inside, ("on the manifold", "equals oracle")),
+    Mutant(Float32Inside, ("on the manifold", "equals oracle", "gradient")),
+    Mutant(OneInAMillion, ("on the manifold", "zero gives base")),
+    Mutant(CayleySign, ("derivative at base", "equals oracle", "projection at base")),
+    Mutant(DoubledRotation, ("derivative at base", "retraction order", "projection at base")),
+    Mutant(NotIdempotent, ("projection at base", "derivative at base")),
+    Mutant(NotSelfAdjoint, ("projection at base",)),
+    Mutant(OrderTooHigh, ("retraction order",)),
+    Mutant(WrongMetric, ("retraction order",)),
+    Mutant(Crooked, ("equivariant", "equals oracle")),
+    Mutant(SharedRotation, ("batch equals loop", "equals oracle")),
+    Mutant(DetachedSolve, ("gradient", "higher gradients")),
+    Mutant(TangentButWrong, ("gradient", "higher gradients")),
+    Mutant(PolarThroughSVD, ("projection at base", "higher gradients")),
+    Mutant(UnmovedBase, ("round trip", "zero gives base")),
+    Mutant(UnsignedReflectors, ("round trip", "zero gives base", "equals oracle")),
+    Mutant(TruncatedDiagonal, ("trained", "zero gives base")),
+    Mutant(UnsavedBase, ("saved and copied",)),
+    Mutant(PointAsFree, ("on the manifold", "trained", "averaged")),
+    Mutant(Unchecked, ("bad input refused",)),
+)

@@ -1,0 +1,145 @@
+"""A recipe and the flags over it become one validated config, or one sentence."""
+
+from collections.abc import Sequence
+from dataclasses import FrozenInstanceError, asdict
+from pathlib import Path
+
+import pytest
+
+import stiefel
+from distill import config, losses, normalise, projector
+from distill.config import Config
+from distill.errors import DistillError, RecipeError, RecipeFileError
+from distill.train import run_config
+from stiefel.errors import StiefelError
+
+
+def load(*flags: str) -> Config:
+    return config.load("classification", "digits", flags)
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_flag_wins_over_the_recipe_and_the_recipe_over_the_default(tmp_path: Path) -> None:
+    recipe = written(tmp_path, "alpha: 3\nstudent:\n  width: 16\noptimiser: {lr: 1e-2}\n")
+    loaded = config.load("classification", recipe, ["--student.width", "64"])
+    assert (loaded.alpha, loaded.student.width, loaded.optimiser.lr, loaded.gamma) == (3.0, 64, 0.01, Config().gamma)
+
+
+def test_a_config_is_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        load().alpha = 2.0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("name", config.recipes("classification"))
+def test_every_recipe_of_ours_survives_the_round_trip_exactly(name: str, tmp_path: Path) -> None:
+    before = config.load("classification", name, ["--alpha", "0.1", "--optimiser.lr", "1.2345678901234567e-7"])
+    path = tmp_path / "config.yaml"
+    path.write_text(run_config("classification", before), encoding="utf-8")
+    assert config.read(path) == ("classification", before)
+
+
+@pytest.mark.parametrize("name", projector.names())
+def test_every_projector_is_a_valid_name(name: str) -> None:
+    assert load("--projector", name).projector == name
+
+
+def test_a_parameterisation_may_be_a_module_and_class() -> None:
+    reference = "stiefel.parameterisations.cayley:Cayley"
+    assert load("--parameterisation", reference).parameterisation == reference
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        ("projector", projector.names()),
+        ("normalise", normalise.names()),
+        ("loss", losses.names()),
+        ("precision", config.PRECISIONS),
+        ("optimiser.name", stiefel.optim.names()),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_valid_ones(key: str, names: Sequence[str]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(f"--{key}", "nonsense")
+    assert all(name in str(caught.value) for name in [key, "nonsense", *names])
+
+
+def test_an_unknown_parameterisation_is_refused_with_the_valid_ones() -> None:
+    with pytest.raises(StiefelError, match=r"caley.*cayley, dense_exponential, exponential"):
+        load("--parameterisation", "caley")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "expected"),
+    [
+        ("alhpa: 1", "alhpa", "parameterisation"),
+        ("alpha: much", "alpha", "a number"),
+        ("alpha: -1", "alpha", ">= 0"),
+        ("alpha: .nan", "alpha", "a number"),
+        ("alpha: .inf", "alpha", "a number"),
+        ("alpha: [1, 2]", "alpha", "a number"),
+        ("seed: 1.5", "seed", "a whole number"),
+        ("seed: true", "seed", "a whole number"),
+        ("seed: -1", "seed", "from 0 to"),
+        ("seed: 123456789012345678901234567890", "seed", "from 0 to"),
+        ("data: 5", "data", "data.batch_size"),
+        ("data: null", "data", "data.batch_size"),
+        ("data: {shift: null}", "data.shift", "a whole number"),
+        ("student: {width: 30}", "student.heads", "a divisor"),
+        ("teacher: {optimiser: {lr: 0}}", "teacher.optimiser.lr", "above 0"),
+        ("optimiser: {warmup: 1}", "optimiser.warmup", "warmup < 1"),
+        ("evaluations: 0", "evaluations", ">= 1"),
+        ("device: abacus", "device", "a device of this machine"),
+        ("1: 2", "1", "parameterisation"),
+    ],
+)
+def test_a_wrong_line_of_a_recipe_gives_one_sentence_with_key_and_file(
+    text: str, key: str, expected: str, tmp_path: Path
+) -> None:
+    recipe = written(tmp_path, text)
+    with pytest.raises(RecipeError) as caught:
+        config.load("classification", recipe)
+    message = str(caught.value)
+    assert caught.value.key == key
+    assert expected in message
+    assert recipe in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("text", ["- a\n- b", "alpha: [", "just words", "\x00"])
+def test_a_file_that_is_no_recipe_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeFileError) as caught:
+        config.load("classification", written(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_recipe_lists_the_known_ones() -> None:
+    with pytest.raises(RecipeFileError, match="digits or give the path"):
+        config.load("classification", "digitz")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--foo", "1"], ["--pro", "linear"], ["stray"], ["--alpha", "1", "2"], ["-x"], ["--alpha"], ["--data", "x"]],
+)
+def test_a_wrong_flag_gives_one_sentence(flags: list[str]) -> None:
+    with pytest.raises(DistillError) as caught:
+        load(*flags)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_flag_is_not_blamed_on_the_file() -> None:
+    with pytest.raises(RecipeError) as caught:
+        load("--alpha", "-1")
+    assert "digits" not in str(caught.value)
+
+
+def test_help_names_every_key_that_a_user_may_set() -> None:
+    listed = config.keys_help()
+    leaves = [key for key, value in asdict(Config()).items() if not isinstance(value, dict)]
+    assert all(f"--{key}=" in listed for key in [*leaves, "student.width", "teacher.optimiser.lr"])
