@@ -116,7 +116,7 @@ def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -
         resume=arguments.resume,
     )
     Console().print(console_table(comparison))
-    for sentence in verdict(comparison):
+    for sentence in [*verdict(comparison), *comparison.notes]:
         print(sentence)
     print(f"report: {folder / REPORT}")
     return 0

@@ -85,11 +85,19 @@ def compare(
         recipe=to_yaml(config),
         environment=environment(),
         command=shlex.join(command),
+        notes=_notes(config),
     )
     write_page(comparison, folder / REPORT)
     write_atomically(folder / RESULTS, json.dumps(_as_json(comparison), indent=1) + "\n")
     opened.finish({"report": REPORT, "results": RESULTS})
     return comparison
+
+
+def _notes(config: Config) -> list[str]:
+    if config.data.unlabelled == 0:
+        return []
+    images = f"Every distilled run also sees {config.data.unlabelled} training images a step without their labels"
+    return [f"{images}; the run without distillation has no use for them, so its steps are cheaper."]
 
 
 def _run_folder(folder: Path, method: Entry, seed: int) -> Path:

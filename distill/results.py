@@ -43,6 +43,7 @@ class Comparison:
     """Methods that started alike, saw the same data and spent the same budget.
 
     metric: the summary key that ranks them, higher is better. teacher: the teacher's own value of it.
+    notes: what a reader must know to read the figures right.
     """
 
     task: str
@@ -54,6 +55,7 @@ class Comparison:
     recipe: str
     environment: dict[str, Any]
     command: str
+    notes: Sequence[str] = ()
 
     @property
     def seeds(self) -> list[int]:

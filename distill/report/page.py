@@ -29,8 +29,8 @@ def write_page(comparison: Comparison, path: Path) -> None:
     text = template.render(
         title=f"Comparison: {comparison.task}, recipe {comparison.recipe_name}",
         subtitle=f"{comparison.budget} a run, seeds {', '.join(map(str, comparison.seeds))}; every method starts "
-        "from the same weights and sees the same batches",
-        verdict=verdict(comparison),
+        "from the same weights and sees the same labelled batches",
+        verdict=[*verdict(comparison), *comparison.notes],
         table=table(comparison),
         figures=_figures(comparison),
         command=comparison.command,

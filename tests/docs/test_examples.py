@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import stiefel
-from proofs.laws import LAWS
+from proofs.laws import LAWS, Law
 from proofs.verify import judge
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +30,9 @@ def documented_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "my_maps:TwiceCayley"
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("law", LAWS.values(), ids=lambda law: law.name)
-def test_the_documented_map_obeys_the_laws(law, documented_map: str) -> None:
+def test_the_documented_map_obeys_the_laws(law: Law, documented_map: str) -> None:
     assert judge(law, stiefel.get(documented_map), examples=15).verdict != "refuted"
 
 
