@@ -14,7 +14,7 @@ PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 demo: setup  ## the main job: compare parameterisations on real digit images, in about two minutes
 	$(BIN)/distill compare classification --recipe digits \
-	  --parameterisation exponential,cayley,riemannian --seeds 3 --run $(RUNS)/demo
+	  --parameterisation exponential,cayley,riemannian --seeds 3 --run $(RUNS)/demo --resume
 
 test: setup lint  ## lint, types and the quick profile of all tests
 	$(BIN)/python -m pytest -n 2 -m "not nightly"
