@@ -102,7 +102,9 @@ def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -
         if any(word.split("=")[0] == key for word in keys):
             raise RecipeError(key, "a key that isn't compared", key, cure="it is what the comparison varies")
     config = recipes.load(arguments.task, arguments.recipe, keys)
-    names = [name.strip() for name in arguments.parameterisation.split(",") if name.strip()]
+    if config.alpha == 0:
+        raise RecipeError("alpha", "a weight above 0", config.alpha, cure="a comparison has its own run without")
+    names = [name.strip() for name in arguments.parameterisation.split(",")]
     methods = entries(list(dict.fromkeys(names)))
     folder = arguments.run or _RUNS / f"compare-{arguments.task}-{Path(arguments.recipe).stem}"
     comparison = compare(
