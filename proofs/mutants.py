@@ -181,6 +181,33 @@ class _WrongBackward(torch.autograd.Function):
         return grad - base @ (inner + inner.mT) / 2, None, None
 
 
+class WrongForwardMode(Cayley):
+    """Right forward and backward; its derivative in forward mode is twice as long."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        return _DoubledTangent.apply(super().point(free))
+
+
+class _DoubledTangent(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(point: Tensor) -> Tensor:
+        return point.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        return grad
+
+    @staticmethod
+    def jvp(ctx, tangent: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        return 2 * tangent
+
+
 class PolarThroughSVD(Polar):
     """Differentiates an SVD, whose gradient is NaN where singular values are equal: exactly on the manifold."""
 
@@ -264,6 +291,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(SharedRotation, ("batch equals loop", "equals oracle")),
     Mutant(DetachedSolve, ("gradient", "higher gradients")),
     Mutant(TangentButWrong, ("gradient", "higher gradients")),
+    Mutant(WrongForwardMode, ("forward mode",)),
     Mutant(PolarThroughSVD, ("projection at base", "higher gradients")),
     Mutant(UnmovedBase, ("round trip", "zero gives base")),
     Mutant(UnsignedReflectors, ("round trip", "zero gives base", "equals oracle")),

@@ -121,6 +121,9 @@ class Trivialisation(Parameterisation):
 
 
 def _check_finite(free: Tensor) -> None:
-    # One pass without a temporary of n × p booleans: the largest entry is NaN or infinite if any entry is.
-    if not bool(torch.linalg.vector_norm(free, torch.inf).isfinite()):
-        raise NonFiniteError("free tensor", int((~torch.isfinite(free)).sum()), free.numel())
+    # The sum isn't finite if an entry isn't. It is the quickest pass over memory (0.05 ms at 3024 × 192, where
+    # `isfinite` takes 0.3 and the maximum norm 0.7), but finite entries may overflow it: then each one is looked at.
+    if not bool(free.sum().isfinite()):
+        bad = int((~torch.isfinite(free)).sum())
+        if bad:
+            raise NonFiniteError("free tensor", bad, free.numel())

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stiefel.base import Trivialisation
-from stiefel.linalg import multiply_add, skew, transpose
+from stiefel.linalg import add_product_, skew, transpose
 
 
 class CompactTrivialisation(Trivialisation):
@@ -35,9 +35,24 @@ class CompactTrivialisation(Trivialisation):
         if n == p:
             rotation = skew(transpose(self.base) @ free)
             return self.base @ self.coefficients(rotation, torch.zeros_like(rotation))[0]
-        inner, square = _Grams.apply(self.base, free)
+        inner, square = _grams(self.base, free)
         along, across = self.coefficients(skew(inner), square - transpose(inner) @ inner)
-        return _Combine.apply(self.base, free, along - inner @ across, across)
+        return _combine(self.base, free, along - inner @ across, across)
+
+
+# torch.compile takes no autograd function that has a forward mode, and differentiates these products itself.
+
+
+def _grams(base: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+    if torch.compiler.is_compiling():
+        return transpose(base) @ free, transpose(free) @ free
+    return _Grams.apply(base, free)
+
+
+def _combine(base: Tensor, free: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    if torch.compiler.is_compiling():
+        return base @ left + free @ right
+    return _Combine.apply(base, free, left, right)
 
 
 class _Grams(torch.autograd.Function):
@@ -52,25 +67,40 @@ class _Grams(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def jvp(ctx, _, tangent: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        base, free = ctx.saved_tensors
+        half = transpose(free) @ tangent
+        return transpose(base) @ tangent, half + transpose(half)
 
     @staticmethod
     def backward(ctx, inner_grad: Tensor, square_grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         base, free = ctx.saved_tensors
-        return None, multiply_add(base @ inner_grad, free, square_grad + transpose(square_grad))
+        return None, add_product_(base @ inner_grad, free, square_grad + transpose(square_grad))
 
 
 class _Combine(torch.autograd.Function):
-    """X0·L + F·R in two fused products. The base is a constant, so autograd's product for it is saved."""
+    """X0·L + F·R, the second product accumulated into the first. The base is a constant and has no adjoint."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(base: Tensor, free: Tensor, left: Tensor, right: Tensor) -> Tensor:
-        return multiply_add(base @ left, free, right)
+        return add_product_(base @ left, free, right)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def jvp(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx, _, tangent: Tensor, left_tangent: Tensor, right_tangent: Tensor
+    ):
+        base, free, _, right = ctx.saved_tensors
+        return base @ left_tangent + tangent @ right + free @ right_tangent
 
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -71,6 +71,7 @@ LAWS: dict[str, Law] = {
         Law("projection at base", calculus.projection_at_base, _no_retraction),
         Law("gradient", calculus.gradient, dtypes=_DOUBLE),
         Law("higher gradients", calculus.higher_gradients, largest=4, dtypes=_DOUBLE),
+        Law("forward mode", calculus.forward_mode, largest=24, dtypes=_DOUBLE),
         Law("trained", training.trained, largest=24),
         Law("averaged", training.averaged, _free_is_the_point, largest=24),
         Law("saved and copied", training.saved_and_copied, largest=24),

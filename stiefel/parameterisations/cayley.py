@@ -30,5 +30,5 @@ class Cayley(CompactTrivialisation):
 
     def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
         eye = identity_like(gram)
-        inverse = torch.linalg.inv(eye - rotation / 2 + gram / 4)
+        inverse = torch.linalg.inv(eye.sub(rotation, alpha=0.5).add(gram, alpha=0.25))
         return 2 * inverse - eye, inverse
