@@ -66,6 +66,10 @@ def _exponential(placed: Parameterisation, free: Tensor) -> Tensor:
     return geodesic("canonical", _base(placed), free)
 
 
+def _exponential_euclidean(placed: Parameterisation, free: Tensor) -> Tensor:
+    return geodesic("euclidean", _base(placed), tangent_part(_base(placed), free))
+
+
 def _cayley(placed: Parameterisation, free: Tensor) -> Tensor:
     half = _generator(_base(placed), free) / 2
     eye = torch.eye(half.shape[-1], dtype=half.dtype)
@@ -104,6 +108,7 @@ ORACLES: dict[str, Oracle] = {
     "cayley": _cayley,
     "dense_exponential": _exponential,
     "exponential": _exponential,
+    "exponential_euclidean": _exponential_euclidean,
     "householder": _householder,
     "polar": _polar,
     "qr": _qr,

@@ -74,12 +74,9 @@ def exp(
     Source: Edelman, Arias & Smith 1998, equations 2.42 (canonical) and 2.22 (Euclidean).
     """
     check_layout("point", point)
-    return _euclidean_exp(point, tangent) if metric == "euclidean" else _canonical_exp(point, tangent)
-
-
-def _canonical_exp(point: Tensor, tangent: Tensor) -> Tensor:
     rotation, normal = split_tangent(point, tangent)
-    along, across = geodesic_coefficients(rotation, transpose(normal) @ normal)
+    coefficients = euclidean_coefficients if metric == "euclidean" else geodesic_coefficients
+    along, across = coefficients(rotation, transpose(normal) @ normal)
     return point @ along + normal @ across
 
 
@@ -112,14 +109,20 @@ def dense_exp(point: Float[Tensor, "*b n p"], tangent: Float[Tensor, "*b n p"]) 
     return matrix_exp(half - transpose(half)) @ point
 
 
-def _euclidean_exp(point: Tensor, tangent: Tensor) -> Tensor:
-    p = point.shape[-1]
-    rotation = skew(transpose(point) @ tangent)
-    eye = identity_like(point).expand_as(rotation)
-    gram = transpose(tangent) @ tangent
-    block = torch.cat([torch.cat([rotation, -gram], -1), torch.cat([eye, rotation], -1)], -2)
+def euclidean_coefficients(
+    rotation: Float[Tensor, "*b p p"], gram: Float[Tensor, "*b p p"]
+) -> tuple[Float[Tensor, "*b p p"], Float[Tensor, "*b p p"]]:
+    """Return (α, β) with X·α + K·β the end of the Euclidean geodesic of U = X·A + K, given A and S = KᵀK.
+
+    X·T + U·N turned back by exp(−A), [T; N] the first p columns of exp [[A, A² − S], [I, A]]; UᵀU = S − A².
+    """
+    p = gram.shape[-1]
+    eye = identity_like(gram).expand_as(gram)
+    upper = torch.cat([rotation, rotation @ rotation - gram], -1)
+    block = torch.cat([upper, torch.cat([eye, rotation], -1)], -2)
     along, across = matrix_exp(block, columns=p).split(p, -2)
-    return (point @ along + tangent @ across) @ matrix_exp(-rotation)
+    back = matrix_exp(-rotation)
+    return (along + rotation @ across) @ back, across @ back
 
 
 def random_point(

@@ -7,6 +7,7 @@ REGISTRY: dict[str, str] = {
     "cayley": "stiefel.parameterisations.cayley:Cayley",
     "dense_exponential": "stiefel.parameterisations.dense_exponential:DenseExponential",
     "exponential": "stiefel.parameterisations.exponential:Exponential",
+    "exponential_euclidean": "stiefel.parameterisations.exponential_euclidean:ExponentialEuclidean",
     "householder": "stiefel.parameterisations.householder:Householder",
     "polar": "stiefel.parameterisations.polar:Polar",
     "qr": "stiefel.parameterisations.qr:QR",

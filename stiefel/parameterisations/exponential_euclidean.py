@@ -1,0 +1,31 @@
+"""The Euclidean geodesic from the base, in 2p × 2p and p × p work."""
+
+import math
+
+from torch import Tensor
+
+from stiefel.base import Claims
+from stiefel.compact import CompactTrivialisation
+from stiefel.manifold import euclidean_coefficients
+
+
+class ExponentialEuclidean(CompactTrivialisation):
+    """X = (X0·T + U·N)·exp(−A), [T; N] the first p columns of exp [[A, −UᵀU], [I, A]], U = X0·A + K.
+
+    The shortest path in the embedding's own metric, where `exponential` follows the canonical one; both agree on
+    tangent vectors with A = 0 or K = 0. `stiefel.manifold.euclidean_coefficients` has the formula.
+    """
+
+    claims = Claims(
+        summary="the Euclidean metric's geodesic, p-sized work",
+        source="Edelman, Arias & Smith 1998, eq. 2.22",
+        residual=30,
+        domain=math.pi,
+        retraction_order=math.inf,
+        metric="euclidean",
+        optimiser="any",
+        cost="8np² + c·(2p)³",
+    )
+
+    def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+        return euclidean_coefficients(rotation, gram)
