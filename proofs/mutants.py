@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from proofs.wrong_derivatives import DetachedSolve, PolarThroughSVD, TangentButWrong, WrongForwardMode
 from stiefel import Parameterisation, Trivialisation
 from stiefel.parameterisations.cayley import Cayley
 from stiefel.parameterisations.exponential import Exponential
@@ -146,75 +147,6 @@ class SharedRotation(Cayley):
     def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
         mean = rotation.reshape(-1, *rotation.shape[-2:]).mean(0).expand_as(rotation)
         return super().coefficients(mean, gram)
-
-
-class DetachedSolve(Cayley):
-    """Cuts the graph behind the solve for half of the result."""
-
-    def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
-        along, across = super().coefficients(rotation, gram)
-        return along, across.detach()
-
-
-class TangentButWrong(Cayley):
-    """A gradient that is tangent, self-adjoint and right at the base, and wrong elsewhere."""
-
-    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
-        return _WrongBackward.apply(free, super().point(free.detach()), self.base)
-
-
-class _WrongBackward(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(free: Tensor, point: Tensor, base: Tensor) -> Tensor:
-        return point.clone()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(inputs[2])
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        (base,) = ctx.saved_tensors
-        inner = base.mT @ grad
-        return grad - base @ (inner + inner.mT) / 2, None, None
-
-
-class WrongForwardMode(Cayley):
-    """Right forward and backward; its derivative in forward mode is twice as long."""
-
-    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
-        return _DoubledTangent.apply(super().point(free))
-
-
-class _DoubledTangent(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(point: Tensor) -> Tensor:
-        return point.clone()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        return grad
-
-    @staticmethod
-    def jvp(ctx, tangent: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        return 2 * tangent
-
-
-class PolarThroughSVD(Polar):
-    """Differentiates an SVD, whose gradient is NaN where singular values are equal: exactly on the manifold."""
-
-    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
-        inner = self.base.mT @ free
-        left, _, right = torch.linalg.svd(self.base + free - self.base @ (inner + inner.mT) / 2, full_matrices=False)
-        return left @ right
 
 
 class UnmovedBase(Cayley):

@@ -1,9 +1,10 @@
 """Stiefel parameterisations, swapped by a flag: weights whose columns (or rows) stay orthonormal."""
 
-from stiefel import manifold, optim
-from stiefel.attach import adapter, attach, detach, rebase
+from stiefel import geodesics, manifold, optim
+from stiefel.attach import adapter, attach, cached, detach, rebase
 from stiefel.base import Claims, Parameterisation, Trivialisation
 from stiefel.compact import CompactTrivialisation
+from stiefel.diagnose import Diagnosis, StoredMatrix, diagnose, inspect_state_dict
 from stiefel.errors import StiefelError
 from stiefel.manifold import nearest_point, random_point, residual, residual_in_eps
 from stiefel.registry import describe, get, names
@@ -11,14 +12,20 @@ from stiefel.registry import describe, get, names
 __all__ = [
     "Claims",
     "CompactTrivialisation",
+    "Diagnosis",
     "Parameterisation",
     "StiefelError",
+    "StoredMatrix",
     "Trivialisation",
     "adapter",
     "attach",
+    "cached",
     "describe",
     "detach",
+    "diagnose",
+    "geodesics",
     "get",
+    "inspect_state_dict",
     "manifold",
     "names",
     "nearest_point",

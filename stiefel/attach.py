@@ -4,6 +4,7 @@ stiefel.attach(layer, "weight", by="cayley")
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TypeVar, cast
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn.utils import parametrize
 from stiefel import registry
 from stiefel.base import Parameterisation
 from stiefel.errors import AttachedError, DTypeError, NotAttachedError, ShapeError
-from stiefel.linalg import transpose
+from stiefel.linalg import newton_schulz_step, transpose
 from stiefel.manifold import FLOATS
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -28,8 +29,9 @@ class OnStiefel(nn.Module):
     orthonormal rows; a convolution's kernel is the matrix (out, in·k·k).
     """
 
-    def __init__(self, weight: Tensor, by: str, *, kernel_dims: int = 0):
+    def __init__(self, weight: Tensor, by: str, *, kernel_dims: int = 0, polish: bool = False):
         super().__init__()
+        self.polish = polish
         if not weight.dtype.is_floating_point:
             raise DTypeError("weight", "a floating-point tensor", weight.dtype)
         self.weight_shape = weight.shape
@@ -46,6 +48,8 @@ class OnStiefel(nn.Module):
         # Under autocast the products inside a map would run in bfloat16: an orthogonality error of 1e-2.
         with torch.autocast(free.device.type, enabled=False):
             point = self.map(free.to(_working(free.dtype)))
+            if self.polish:
+                point = newton_schulz_step(point)
         matrix = transpose(point) if self.is_wide else point
         return matrix.reshape(self.weight_shape).to(free.dtype)
 
@@ -57,12 +61,15 @@ class OnStiefel(nn.Module):
         return free.to(weight.dtype)
 
 
-def attach(module: Module, tensor_name: str = "weight", *, by: str = "cayley") -> Module:
+def attach(module: Module, tensor_name: str = "weight", *, by: str = "cayley", polish: bool = False) -> Module:
     """Keep `module.<tensor_name>` orthonormal from now on: the nearest orthonormal matrix now, trained by `by`.
 
     The weight `(*batch, rows, columns)` gets orthonormal columns if rows >= columns, else orthonormal rows. It
     stays readable and assignable as before; what is trained is `module.parametrizations.<tensor_name>.original`,
     so build the optimiser afterwards. Works with state_dict, deepcopy and `parametrize.cached()`.
+
+    `polish` adds one differentiable Newton-Schulz step, 4np² flops forward and 8np² backward: a defect of 100 n·eps,
+    such as an exponential has far outside its domain (‖F‖₂ of 100), becomes one of less than 1.
 
     Raises: UnknownNameError, PluginError, ShapeError, DTypeError, NonFiniteError; AttachedError if it has one.
     """
@@ -72,7 +79,7 @@ def attach(module: Module, tensor_name: str = "weight", *, by: str = "cayley") -
     if not isinstance(weight, Tensor):
         raise NotAttachedError(module, tensor_name)
     kernel_dims = len(module.kernel_size) if isinstance(module, nn.modules.conv._ConvNd) else 0
-    adapter = OnStiefel(weight, by, kernel_dims=kernel_dims)
+    adapter = OnStiefel(weight, by, kernel_dims=kernel_dims, polish=polish)
     parametrize.register_parametrization(module, tensor_name, adapter)
     holder = _holder(module, tensor_name)
     holder.original = adapter.map.parameter(cast(nn.Parameter, holder.original))
@@ -122,6 +129,18 @@ def free_tensors(module: nn.Module) -> Iterator[nn.Parameter]:
     for holder, each in _attached(module):
         holder.original = each.map.parameter(cast(nn.Parameter, holder.original))
         yield cast(nn.Parameter, holder.original)
+
+
+def cached() -> AbstractContextManager[None]:
+    """Return a context in which each weight is computed once, however often it is read.
+
+    For inference: `with torch.no_grad(), stiefel.cached():`. For a weight that several forward passes share, as
+    in gradient accumulation, add up the losses and call `backward` once inside: all passes share the weight's one
+    graph, which a `backward` for each would free for the next. Take the optimiser's step, rebase, load and assign
+    outside: inside, the old weight would be read again. It is `torch.nn.utils.parametrize.cached`, one cache for
+    the whole process, emptied on leaving.
+    """
+    return parametrize.cached()
 
 
 def _attached(module: nn.Module) -> Iterator[tuple[parametrize.ParametrizationList, OnStiefel]]:

@@ -1,6 +1,7 @@
-"""`stiefel`: list the parameterisations and what they claim.
+"""`stiefel`: list the parameterisations and what they claim, and look into checkpoints.
 
 stiefel list --json
+stiefel inspect checkpoint.pt
 """
 
 import inspect
@@ -8,10 +9,19 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from stiefel import console, registry
 from stiefel.base import Claims, Parameterisation
+from stiefel.diagnose import StoredMatrix, inspect_state_dict, read_state_dict
 from stiefel.errors import StiefelError
+
+_KINDS = {
+    "plain": "plain tensor",
+    "point": "parameter of a Riemannian optimiser",
+    "base": "base of a parameterisation",
+    "packed": "packed base of a parameterisation",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,9 +36,14 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     list_.add_argument("--json", action="store_true", help="print JSON instead of text")
     describe = commands.add_parser("describe", help="print all claims of one parameterisation")
     describe.add_argument("name", help="a registered name or module:Class")
+    inspect_ = commands.add_parser("inspect", help="print the orthonormal matrices of a checkpoint")
+    inspect_.add_argument("checkpoint", type=Path, help="a .pt, .pth or .safetensors file")
+    inspect_.add_argument("--json", action="store_true", help="print JSON instead of text")
     arguments = parser.parse_args(argv)
     if arguments.command == "describe":
         _describe(registry.get(arguments.name))
+    elif arguments.command == "inspect":
+        _inspect(arguments.checkpoint, as_json=arguments.json)
     elif arguments.json:
         print(
             json.dumps(
@@ -64,6 +79,28 @@ def _describe(found: type[Parameterisation]) -> None:
     print(f"{found.__module__}:{found.__qualname__}\n\n{inspect.getdoc(found)}\n")
     for key, value in asdict(found.claims).items():
         print(f"{key:>16}  {value}")
+
+
+def _inspect(checkpoint: Path, *, as_json: bool) -> None:
+    found = inspect_state_dict(read_state_dict(checkpoint))
+    if as_json:
+        print(json.dumps([asdict(each) for each in found], indent=2, ensure_ascii=False))
+    elif not found:
+        print(f"no matrix in {checkpoint} is orthonormal")
+    else:
+        _print_table([("tensor", "shape", "orthonormal", "defect in n·eps", "kind"), *map(_row, found)])
+
+
+def _row(each: StoredMatrix) -> tuple[str, ...]:
+    defect = "not known" if each.defect is None else f"{each.defect:.3g}"
+    free = "" if each.free_norm is None else f", ‖F‖₂ = {each.free_norm:.3g}"
+    return each.tensor, " × ".join(map(str, each.shape)), each.side, defect, _KINDS[each.kind] + free
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 if __name__ == "__main__":

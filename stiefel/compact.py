@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stiefel.base import Trivialisation
-from stiefel.linalg import add_product_, skew, transpose
+from stiefel.linalg import add_product_, is_readable, skew, transpose
 
 
 class CompactTrivialisation(Trivialisation):
@@ -40,25 +40,20 @@ class CompactTrivialisation(Trivialisation):
         return _combine(self.base, free, along - inner @ across, across)
 
 
-# torch.compile takes no autograd function that has a forward mode, and differentiates these products itself.
+# The transforms of torch.func (forward mode, vmap) and torch.compile differentiate plain products: they take no
+# autograd function without a `jvp`, and one with a `jvp` is silently wrong in a nested derivative (torch 2.13).
 
 
 def _grams(base: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
-    if torch.compiler.is_compiling():
-        return transpose(base) @ free, transpose(free) @ free
-    return _Grams.apply(base, free)
+    return _Grams.apply(base, free) if is_readable(free) else (transpose(base) @ free, transpose(free) @ free)
 
 
 def _combine(base: Tensor, free: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    if torch.compiler.is_compiling():
-        return base @ left + free @ right
-    return _Combine.apply(base, free, left, right)
+    return _Combine.apply(base, free, left, right) if is_readable(free) else base @ left + free @ right
 
 
 class _Grams(torch.autograd.Function):
     """(X0ᵀF, FᵀF). Autograd would pay one product more: it doesn't know that FᵀF is symmetric."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(base: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,13 +62,6 @@ class _Grams(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def jvp(ctx, _, tangent: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        base, free = ctx.saved_tensors
-        half = transpose(free) @ tangent
-        return transpose(base) @ tangent, half + transpose(half)
 
     @staticmethod
     def backward(ctx, inner_grad: Tensor, square_grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -84,8 +72,6 @@ class _Grams(torch.autograd.Function):
 class _Combine(torch.autograd.Function):
     """X0·L + F·R, the second product accumulated into the first. The base is a constant and has no adjoint."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(base: Tensor, free: Tensor, left: Tensor, right: Tensor) -> Tensor:
         return add_product_(base @ left, free, right)
@@ -93,14 +79,6 @@ class _Combine(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def jvp(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx, _, tangent: Tensor, left_tangent: Tensor, right_tangent: Tensor
-    ):
-        base, free, _, right = ctx.saved_tensors
-        return base @ left_tangent + tangent @ right + free @ right_tangent
 
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]

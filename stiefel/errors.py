@@ -70,3 +70,14 @@ class NotAttachedError(StiefelError):
             f"{type(module).__name__}.{tensor_name} has no Stiefel parameterisation; "
             f'call stiefel.attach(module, "{tensor_name}", by=…) first'
         )
+
+
+class NotConvergedError(StiefelError):
+    """An iteration that ended short of its tolerance, or at something that isn't the answer."""
+
+    def __init__(self, what: str, residual: float, tolerance: float, iterations: int, *, cure: str):
+        self.what, self.residual, self.tolerance, self.iterations = what, residual, tolerance, iterations
+        super().__init__(
+            f"{what} must end with a residual <= {tolerance:.1e}, got {residual:.1e} "
+            f"after {iterations} iterations; {cure}"
+        )

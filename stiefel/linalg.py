@@ -45,12 +45,11 @@ def add_product_(
     """Add left·right to `total` in place and return it.
 
     The product accumulates into `total` itself; `torch.addmm` copies it first, which at 3024 × 192 costs as much
-    as the product (0.6 ms of 1.3 ms on two CPU cores). A compiler fuses the sum by itself, and vmap has no rule
-    for it.
+    as the product (0.6 ms of 1.3 ms on two CPU cores).
     """
-    if is_readable(total) and total.ndim == 2:
+    if total.ndim == 2:
         return total.addmm_(left, right)
-    if is_readable(total) and total.ndim == 3:
+    if total.ndim == 3:
         return total.baddbmm_(left, right)
     return total.add_(left @ right)
 
@@ -62,12 +61,10 @@ def is_readable(tensor: Tensor) -> bool:
 
 def gram(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b p p"]:
     """Return MᵀM; its adjoint M·(G + Gᵀ) is one product where autograd, blind to the symmetry, takes two."""
-    return transpose(matrix) @ matrix if torch.compiler.is_compiling() else _Gram.apply(matrix)
+    return _Gram.apply(matrix) if is_readable(matrix) else transpose(matrix) @ matrix
 
 
 class _Gram(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(matrix: Tensor) -> Tensor:
         return transpose(matrix) @ matrix
@@ -75,18 +72,11 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         (matrix,) = ctx.saved_tensors
         return matrix @ (grad + transpose(grad))
-
-    @staticmethod
-    def jvp(ctx, tangent: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        (matrix,) = ctx.saved_tensors
-        half = transpose(matrix) @ tangent
-        return half + transpose(half)
 
 
 def norm_1(matrix: Float[Tensor, "*b p q"]) -> Float[Tensor, "*b"]:
@@ -162,20 +152,34 @@ def inverse_sqrt(matrix: Float[Tensor, "*b p p"]) -> Float[Tensor, "*b p p"]:
 
     Its derivative solves a Sylvester equation in the eigenbasis found here, so equal eigenvalues (the identity
     is where training starts) are as good as any others; autograd through `eigh` or `svd` gives NaN there.
+    Inside torch.func and torch.compile derivatives are right up to the fourth, outside to any order.
 
     Cost: one symmetric eigendecomposition, about 10p³ flops forward; 8p³ backward.
     Error: c·p·eps·κ(M) relative.
     """
     values, vectors = torch.linalg.eigh(matrix.detach())
-    # torch.compile takes no autograd function that has a forward mode.
-    function = _InverseSqrt if torch.compiler.is_compiling() else _DualInverseSqrt
-    return function.apply(matrix, values, vectors)
+    if is_readable(matrix):
+        return _InverseSqrt.apply(matrix, values, vectors)
+    return _inverse_sqrt_by_chords(matrix, values, vectors)
+
+
+def _inverse_sqrt_by_chords(matrix: Tensor, values: Tensor, vectors: Tensor) -> Tensor:
+    """Return the same in plain operations, which every transform of torch.func differentiates.
+
+    A `jvp` of an autograd function is treated as a constant by an outer derivative in torch 2.13: wrong without a
+    word. Instead, Newton's chord method on Z·M·Z = I starts at the solution with the solution's own slope, as
+    constants. It moves nothing but rounding, and its k-th step makes the k-th derivative right.
+    """
+    eye, sums = identity_like(matrix), values.sqrt().unsqueeze(-1) + values.sqrt().unsqueeze(-2)
+    root = (vectors * values.rsqrt().unsqueeze(-2)) @ transpose(vectors)
+    for _ in range(4):
+        residual = transpose(vectors) @ (root @ matrix @ root - eye) @ vectors
+        root = root - vectors @ (residual / sums) @ transpose(vectors)
+    return root
 
 
 class _InverseSqrt(torch.autograd.Function):
     """Z = M^{-1/2}. From Z² = M⁻¹: Z·dZ + dZ·Z = −Z²·dM·Z², whose adjoint is dM = −Z²·X·Z² with Z X + X Z = G."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(matrix: Tensor, values: Tensor, vectors: Tensor) -> Tensor:
@@ -190,33 +194,11 @@ class _InverseSqrt(torch.autograd.Function):
     def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         root, values, vectors = ctx.saved_tensors
         inverse = root @ root
-        return -inverse @ _sylvester(root, sym(grad), values.rsqrt(), vectors) @ inverse, None, None
-
-
-class _DualInverseSqrt(_InverseSqrt):
-    """The same with a forward mode."""
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        _InverseSqrt.setup_context(ctx, inputs, output)
-        ctx.save_for_forward(output, *inputs[1:])
-
-    @staticmethod
-    def jvp(ctx, tangent: Tensor, *_):  # pyright: ignore[reportIncompatibleMethodOverride]
-        root, values, vectors = ctx.saved_tensors
-        inverse = root @ root
-        return _sylvester(root, -inverse @ sym(tangent) @ inverse, values.rsqrt(), vectors)
-
-
-def _sylvester(root: Tensor, right: Tensor, values: Tensor, vectors: Tensor) -> Tensor:
-    function = _Sylvester if torch.compiler.is_compiling() else _DualSylvester
-    return function.apply(root, right, values, vectors)
+        return -inverse @ _Sylvester.apply(root, sym(grad), values.rsqrt(), vectors) @ inverse, None, None
 
 
 class _Sylvester(torch.autograd.Function):
     """X with Z X + X Z = G, symmetric Z given with its eigenvalues and eigenvectors."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(root: Tensor, right: Tensor, values: Tensor, vectors: Tensor) -> Tensor:
@@ -231,24 +213,9 @@ class _Sylvester(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         root, values, vectors, solution = ctx.saved_tensors
-        right = _sylvester(root, grad, values, vectors)
+        right = _Sylvester.apply(root, grad, values, vectors)
         # dZ·X + X·dZ + Z·dX + dX·Z = dG, so the adjoint of dZ is −(R·Xᵀ + Xᵀ·R), R the adjoint of dG.
         return -(right @ transpose(solution) + transpose(solution) @ right), right, None, None
-
-
-class _DualSylvester(_Sylvester):
-    """The same with a forward mode."""
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        _Sylvester.setup_context(ctx, inputs, output)
-        ctx.save_for_forward(inputs[0], *inputs[2:], output)
-
-    @staticmethod
-    def jvp(ctx, root_tangent: Tensor, tangent: Tensor, *_):  # pyright: ignore[reportIncompatibleMethodOverride]
-        root, values, vectors, solution = ctx.saved_tensors
-        right = tangent - root_tangent @ solution - solution @ root_tangent
-        return _sylvester(root, right, values, vectors)
 
 
 def newton_schulz_step(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:

@@ -309,3 +309,52 @@ def test_an_assigned_weight_of_another_shape_is_refused() -> None:
     layer = stiefel.attach(linear())
     with pytest.raises(ShapeError, match=r"weight must have shape \(9, 5\), got \(5, 9\)"):
         layer.weight = torch.eye(5, 9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", ["exponential", "polar", "qr"])
+def test_polishing_mends_a_point_far_outside_the_domain(name: str, dtype: torch.dtype) -> None:
+    plain, polished = (
+        stiefel.attach(nn.Linear(12, 40, bias=False, dtype=dtype), by=name, polish=polish) for polish in (False, True)
+    )
+    polished.load_state_dict(plain.state_dict())
+    generator = torch.Generator().manual_seed(0)
+    step = torch.randn(40, 12, generator=generator, dtype=dtype)
+    for layer in (plain, polished):
+        with torch.no_grad():
+            trained(layer).copy_(100 * step / torch.linalg.matrix_norm(step, 2))
+    assert stiefel.residual_in_eps(polished.weight) <= 1
+    assert stiefel.residual_in_eps(plain.weight) > 2 * stiefel.residual_in_eps(polished.weight)
+    (gradient,) = torch.autograd.grad(polished.weight.sum(), trained(polished))
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("layer", "tensor", "inputs"),
+    [
+        (nn.LSTM(5, 8), "weight_hh_l0", (3, 2, 5)),
+        (nn.GRU(5, 8), "weight_ih_l0", (3, 2, 5)),
+        (nn.RNN(5, 8), "weight_hh_l0", (3, 2, 5)),
+        (nn.MultiheadAttention(8, 2), "in_proj_weight", (3, 2, 8)),
+        (nn.ConvTranspose2d(3, 5, 2), "weight", (1, 3, 4, 4)),
+        (nn.Embedding(10, 4), "weight", None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_other_layers_read_the_new_weight_at_every_step(layer: nn.Module, tensor: str, inputs) -> None:
+    stiefel.attach(layer, tensor)
+    optimiser = stiefel.optim.build(layer, "sgd", lr=1e-2)
+    data = torch.arange(3) if inputs is None else torch.ones(inputs)
+    arguments = (data,) * 3 if isinstance(layer, nn.MultiheadAttention) else (data,)
+    losses = []
+    for _ in range(3):
+        optimiser.zero_grad()
+        output = layer(*arguments)
+        loss = (output[0] if isinstance(output, tuple) else output).pow(2).sum()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert len(set(losses)) == 3
+    matrix = stiefel.adapter(layer, tensor)
+    tall = getattr(layer, tensor).reshape(matrix.matrix_shape)
+    assert stiefel.residual_in_eps(tall.mT if matrix.is_wide else tall) <= 30
