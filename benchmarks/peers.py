@@ -23,7 +23,7 @@ def ours(name: str) -> Maker:
 
     def make(point: Tensor, upstream: Tensor) -> Step:
         if stiefel.get(name).claims.optimiser == "riemannian":
-            return _geoopt(geoopt.optim.RiemannianSGD)(point, upstream)
+            return _step(stiefel.optim.RiemannianSGD)(point, upstream)
         parameterisation = stiefel.get(name)(*point.shape, dtype=point.dtype, device=point.device)
         start = parameterisation.right_inverse(point)
         # Spectral norm about 0.5: as far from the base as some hundred steps of training go.
@@ -58,13 +58,13 @@ def _geotorch(triv: str) -> Maker:
     return make
 
 
-def _geoopt(optimiser: type[torch.optim.Optimizer]) -> Maker:
+def _step(optimiser: Callable[..., torch.optim.Optimizer]) -> Maker:
     def make(point: Tensor, upstream: Tensor) -> Step:
         parameter = geoopt.ManifoldParameter(
             point.clone(),
             manifold=geoopt.EuclideanStiefel(),  # pyright: ignore[reportCallIssue]
         )
-        stepper = optimiser([parameter], lr=1e-3)  # pyright: ignore[reportCallIssue]
+        stepper = optimiser([parameter], lr=1e-3)
 
         def step() -> None:
             parameter.grad = upstream
@@ -95,8 +95,8 @@ _GEOTORCH: dict[str, Maker] = {
     "geotorch cayley": _geotorch("cayley"),
 }
 _GEOOPT: dict[str, Maker] = {
-    "geoopt RiemannianSGD step": _geoopt(geoopt.optim.RiemannianSGD),
-    "geoopt RiemannianAdam step": _geoopt(geoopt.optim.RiemannianAdam),
+    "geoopt RiemannianSGD step": _step(geoopt.optim.RiemannianSGD),
+    "geoopt RiemannianAdam step": _step(geoopt.optim.RiemannianAdam),
 }
 
 

@@ -5,7 +5,7 @@ stiefel.attach(layer, "weight", by="cayley")
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,7 @@ from stiefel import registry
 from stiefel.base import Parameterisation
 from stiefel.errors import AttachedError, DTypeError, NotAttachedError, ShapeError
 from stiefel.linalg import newton_schulz_step, transpose
-from stiefel.manifold import FLOATS
+from stiefel.manifold import FLOATS, nearest_point
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -29,9 +29,18 @@ class OnStiefel(nn.Module):
     orthonormal rows; a convolution's kernel is the matrix (out, in·k·k).
     """
 
-    def __init__(self, weight: Tensor, by: str, *, kernel_dims: int = 0, polish: bool = False):
+    def __init__(
+        self,
+        weight: Tensor,
+        by: str,
+        *,
+        kernel_dims: int = 0,
+        polish: bool = False,
+        determinant: Literal[1, -1] | None = None,
+    ):
         super().__init__()
         self.polish = polish
+        self.determinant: Literal[1, -1] | None = determinant
         if not weight.dtype.is_floating_point:
             raise DTypeError("weight", "a floating-point tensor", weight.dtype)
         self.weight_shape = weight.shape
@@ -57,11 +66,21 @@ class OnStiefel(nn.Module):
         if weight.shape != self.weight_shape:
             raise ShapeError("weight", str(tuple(self.weight_shape)), weight.shape, cure="assign one of that shape")
         matrix = weight.detach().reshape(self.matrix_shape).to(_working(weight.dtype))
-        free = self.map.right_inverse(transpose(matrix) if self.is_wide else matrix)
+        tall = transpose(matrix) if self.is_wide else matrix
+        if self.determinant is not None:
+            tall = nearest_point(tall, determinant=self.determinant)
+        free = self.map.right_inverse(tall)
         return free.to(weight.dtype)
 
 
-def attach(module: Module, tensor_name: str = "weight", *, by: str = "cayley", polish: bool = False) -> Module:
+def attach(
+    module: Module,
+    tensor_name: str = "weight",
+    *,
+    by: str = "cayley",
+    polish: bool = False,
+    determinant: Literal[1, -1] | None = None,
+) -> Module:
     """Keep `module.<tensor_name>` orthonormal from now on: the nearest orthonormal matrix now, trained by `by`.
 
     The weight `(*batch, rows, columns)` gets orthonormal columns if rows >= columns, else orthonormal rows. It
@@ -71,6 +90,9 @@ def attach(module: Module, tensor_name: str = "weight", *, by: str = "cayley", p
     `polish` adds one differentiable Newton-Schulz step, 4np² flops forward and 8np² backward: a defect of 100 n·eps,
     such as an exponential has far outside its domain (‖F‖₂ of 100), becomes one of less than 1.
 
+    `determinant` puts a square weight among the rotations (1) or the reflections (−1). Training never leaves a
+    component: every map is continuous in the free tensor, and the two don't meet.
+
     Raises: UnknownNameError, PluginError, ShapeError, DTypeError, NonFiniteError; AttachedError if it has one.
     """
     if _is_attached(module, tensor_name):
@@ -79,7 +101,7 @@ def attach(module: Module, tensor_name: str = "weight", *, by: str = "cayley", p
     if not isinstance(weight, Tensor):
         raise NotAttachedError(module, tensor_name)
     kernel_dims = len(module.kernel_size) if isinstance(module, nn.modules.conv._ConvNd) else 0
-    adapter = OnStiefel(weight, by, kernel_dims=kernel_dims, polish=polish)
+    adapter = OnStiefel(weight, by, kernel_dims=kernel_dims, polish=polish, determinant=determinant)
     parametrize.register_parametrization(module, tensor_name, adapter)
     holder = _holder(module, tensor_name)
     holder.original = adapter.map.parameter(cast(nn.Parameter, holder.original))

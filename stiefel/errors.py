@@ -81,3 +81,22 @@ class NotConvergedError(StiefelError):
             f"{what} must end with a residual <= {tolerance:.1e}, got {residual:.1e} "
             f"after {iterations} iterations; {cure}"
         )
+
+
+class SettingError(StiefelError):
+    """A number that an optimiser can't work with."""
+
+    def __init__(self, what: str, expected: str, got: object):
+        self.what, self.expected, self.got = what, expected, got
+        super().__init__(f"{what} must be {expected}, got {got}; correct it where the optimiser is built")
+
+
+class OffManifoldError(StiefelError):
+    """A parameter that was called a point and has no orthonormal columns."""
+
+    def __init__(self, shape: Iterable[int], defect: float):
+        self.shape, self.defect = tuple(shape), defect
+        super().__init__(
+            f"a point must have orthonormal columns, got ‖XᵀX − I‖₁ = {defect:.2g} for shape {self.shape}; "
+            "start from stiefel.nearest_point(matrix), or give the matrix to a Euclidean optimiser"
+        )

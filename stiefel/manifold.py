@@ -141,8 +141,12 @@ def random_point(
     return nearest_point(gaussian)
 
 
-def nearest_point(ambient: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+def nearest_point(
+    ambient: Float[Tensor, "*b n p"], *, determinant: Literal[1, -1] | None = None
+) -> Float[Tensor, "*b n p"]:
     """Return the point of St(n, p) nearest to `ambient` in the Frobenius norm: its polar factor.
+
+    `determinant` asks for the nearest one of that component, 1 for rotations and −1 for reflections; n = p only.
 
     Computed in float64 and rounded once, so the residual is that of rounding. Not differentiable; a matrix of
     deficient rank has several nearest points, and gets one of them.
@@ -153,4 +157,10 @@ def nearest_point(ambient: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
     check("matrix", ambient)
     q, r = torch.linalg.qr(ambient.detach().double())
     left, _, right = torch.linalg.svd(r)
+    if determinant is not None:
+        if ambient.shape[-2] != ambient.shape[-1]:
+            raise ShapeError("matrix", "n × n to have a determinant", ambient.shape, cure="leave determinant out")
+        sign = torch.linalg.det(q) * torch.linalg.det(left) * torch.linalg.det(right)
+        # Turning the direction of the least singular value over is the cheapest way to the other component.
+        left[..., -1] *= (sign.sign() * determinant).unsqueeze(-1)
     return newton_schulz_step(q @ (left @ right)).to(ambient.dtype).contiguous()

@@ -109,7 +109,7 @@ def forward_mode(by: type[Parameterisation], case: Case) -> float:
     """`torch.func.jvp` agrees with central differences, and forward over reverse with reverse over reverse."""
     setting = place(by, case)
     upstream, direction = (_normalised(case.random(*case.shape, stream=stream)) for stream in (11, 12))
-    _, computed = torch.func.jvp(setting.map, (setting.free,), (direction,))
+    computed = torch.func.jvp(setting.map, (setting.free,), (direction,))[1]
     t = case.unit ** (1 / 3)
     ahead, behind = (setting.map(setting.free + sign * t * direction) for sign in (1, -1))
     first = distance((ahead - behind) / (2 * t), computed) / _difference_bound(by, case)
@@ -117,8 +117,8 @@ def forward_mode(by: type[Parameterisation], case: Case) -> float:
     def slope(free: Tensor) -> Tensor:
         return (setting.map(free) * upstream).sum()
 
-    _, over_reverse = torch.func.jvp(torch.func.grad(slope), (setting.free,), (direction,))
-    _, pull = torch.func.vjp(torch.func.grad(slope), setting.free)
+    over_reverse = torch.func.jvp(torch.func.grad(slope), (setting.free,), (direction,))[1]
+    pull = torch.func.vjp(torch.func.grad(slope), setting.free)[1]
     (twice,) = pull(direction)
     second = distance(over_reverse, twice) / (by.claims.residual * case.unit)
     return worst((first, second)) / size(setting.step)

@@ -1,6 +1,6 @@
-"""Choose the optimiser by name; points on a manifold get its Riemannian twin from geoopt."""
+"""Choose the optimiser by name; points on a manifold get its Riemannian twin."""
 
-import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import geoopt
@@ -8,28 +8,17 @@ import torch
 from torch import nn
 
 from stiefel.attach import free_tensors
-from stiefel.errors import DTypeError, UnknownNameError
-from stiefel.manifold import FLOATS
+from stiefel.errors import UnknownNameError
+from stiefel.optim.geoopt_optimisers import ResumableRiemannianAdam
 from stiefel.optim.joint import Joint
+from stiefel.optim.riemannian import RiemannianAdam, RiemannianSGD
 
-
-class _RiemannianAdam(geoopt.optim.RiemannianAdam):
-    """geoopt's, resumable bit for bit.
-
-    It counts steps in a Python number, which torch's Adam turns into a float32 tensor on loading: the bias
-    correction is then rounded otherwise than in a run that was never interrupted.
-    """
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        for state in self.state.values():
-            state["step"] = int(state["step"])
-
-
-_EUCLIDEAN = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-_RIEMANNIAN = {
-    "adam": _RiemannianAdam,
-    "adamw": _RiemannianAdam,
+_Makers = Mapping[str, Callable[..., torch.optim.Optimizer]]
+_EUCLIDEAN: _Makers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+_ON_STIEFEL: _Makers = {"adam": RiemannianAdam, "adamw": RiemannianAdam, "sgd": RiemannianSGD}
+_ELSEWHERE: _Makers = {
+    "adam": ResumableRiemannianAdam,
+    "adamw": ResumableRiemannianAdam,
     "sgd": geoopt.optim.RiemannianSGD,
 }
 
@@ -46,30 +35,34 @@ def build(model: nn.Module, name: str = "adamw", *, lr: float, weight_decay: flo
     tensors of parameterisations, which it would pull towards an arbitrary base; a point on the manifold has
     constant norm. Betas, momentum and eps are torch's defaults, and are found in `param_groups`.
 
-    A Riemannian Adam divides a point's step by the norm of its whole gradient where Adam divides entry by entry:
-    at the same `lr` its step is √(np) times shorter, and a projector would hardly move (ten points of accuracy on
-    the digits recipe). So a point's group gets lr·√(np), which makes the lengths equal.
+    A point of St(n, p), that is a geoopt parameter on EuclideanStiefel, gets our `RiemannianSGD` or
+    `RiemannianAdam`, to which `lr` is the same step length as to torch's. A geoopt parameter on any other
+    manifold gets geoopt's own optimiser: its Adam divides by the norm of the whole gradient, so at the same `lr`
+    a tensor of m entries moves √m times less than under Adam.
 
-    Raises: UnknownNameError; DTypeError for a Riemannian point below float32, which its retraction can't take.
+    Raises: UnknownNameError; what `RiemannianSGD` raises for a point below float32 or off the manifold.
     """
     if name not in _EUCLIDEAN:
         raise UnknownNameError("optimiser", name, _EUCLIDEAN)
     free = {id(tensor) for tensor in free_tensors(model)}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    points = [parameter for parameter in trained if isinstance(parameter, geoopt.ManifoldParameter)]
+    points = [parameter for parameter in trained if _is_point(parameter)]
+    elsewhere = [each for each in trained if isinstance(each, geoopt.ManifoldParameter) and not _is_point(each)]
     others = [parameter for parameter in trained if not isinstance(parameter, geoopt.ManifoldParameter)]
     decayed = [parameter for parameter in others if parameter.ndim > 1 and id(parameter) not in free]
     plain = [parameter for parameter in others if parameter.ndim < 2 or id(parameter) in free]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     optimisers = [_EUCLIDEAN[name]([group for group in groups if group["params"]], lr=lr)] if others else []
-    for point in points:
-        if point.dtype not in FLOATS:
-            raise DTypeError("point of a riemannian parameterisation", "float32 or float64", point.dtype)
     if points:
-        groups = [{"params": [point], "lr": lr * _step_scale(name, point)} for point in points]
-        optimisers.append(_RIEMANNIAN[name](groups, lr=lr))
+        optimisers.append(_ON_STIEFEL[name](points, lr=lr))
+    if elsewhere:
+        optimisers.append(_ELSEWHERE[name](elsewhere, lr=lr))
     return optimisers[0] if len(optimisers) == 1 else Joint(optimisers)
 
 
-def _step_scale(name: str, point: torch.Tensor) -> float:
-    return 1.0 if name == "sgd" else math.sqrt(point.shape[-2] * point.shape[-1])
+def _is_point(parameter: nn.Parameter) -> bool:
+    # Not a subclass: EuclideanStiefelExact asks for another retraction than ours.
+    return isinstance(parameter, geoopt.ManifoldParameter) and type(parameter.manifold) is geoopt.EuclideanStiefel

@@ -1,4 +1,4 @@
-"""The parameter is the point itself, and geoopt's Riemannian optimiser keeps it on the manifold."""
+"""The parameter is the point itself, and a Riemannian optimiser keeps it on the manifold."""
 
 import math
 
@@ -13,14 +13,14 @@ class Riemannian(Parameterisation):
     """X = F, a `geoopt.ManifoldParameter` on geoopt's EuclideanStiefel.
 
     EuclideanStiefel, not geoopt's default: the canonical `geoopt.Stiefel()` 0.5.1 projects by u − x·uᵀx, which
-    isn't idempotent. Train it with `stiefel.optim.build`, which gives such parameters a Riemannian optimiser; a
-    Euclidean one would leave the manifold. Casting the module rounds the point itself: call `stiefel.rebase` after
-    `.double()`.
+    isn't idempotent. Train it with `stiefel.optim.build`, which gives such parameters our Riemannian SGD or Adam;
+    geoopt's optimisers work too, and a Euclidean one would leave the manifold. Casting the module rounds the
+    point itself: call `stiefel.rebase` after `.double()`.
     """
 
     claims = Claims(
-        summary="the parameter is the point; geoopt's Riemannian optimiser retracts it",
-        source="Bécigneul & Ganea 2019; Kochurov et al. 2020 (geoopt)",
+        summary="the parameter is the point; a Riemannian optimiser retracts it",
+        source="Absil, Mahony & Sepulchre 2008; Bécigneul & Ganea 2019",
         residual=30,
         domain=math.inf,
         retraction_order=None,

@@ -1,6 +1,7 @@
 """`attach` on every kind of weight, with every registered map: what is promised survives what users do to modules."""
 
 import copy
+from typing import Literal
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.nn.utils import parametrize
 import stiefel
 from stiefel.errors import DTypeError, NonFiniteError, NotAttachedError, ShapeError, StiefelError, UnknownNameError
 
+EPS = torch.finfo(torch.float32).eps
 NAMES = stiefel.names()
 TRIVIALISED = [name for name in NAMES if stiefel.get(name).claims.optimiser == "any"]
 
@@ -312,21 +314,23 @@ def test_an_assigned_weight_of_another_shape_is_refused() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("name", ["exponential", "polar", "qr"])
-def test_polishing_mends_a_point_far_outside_the_domain(name: str, dtype: torch.dtype) -> None:
-    plain, polished = (
-        stiefel.attach(nn.Linear(12, 40, bias=False, dtype=dtype), by=name, polish=polish) for polish in (False, True)
-    )
-    polished.load_state_dict(plain.state_dict())
+@pytest.mark.parametrize("name", ["exponential", "exponential_euclidean", "dense_exponential"])
+def test_polishing_mends_an_exponential_far_outside_its_domain(name: str, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
-    step = torch.randn(40, 12, generator=generator, dtype=dtype)
-    for layer in (plain, polished):
+    point = stiefel.random_point(40, 12, generator=generator, dtype=dtype)
+    turn = torch.randn(12, 12, generator=generator, dtype=dtype)
+    turn = 100 * (turn - turn.mT) / torch.linalg.matrix_norm(turn - turn.mT, 2)
+    defects = []
+    for polish in (False, True):
+        layer = stiefel.attach(nn.Linear(12, 40, bias=False, dtype=dtype), by=name, polish=polish)
+        layer.weight = point
         with torch.no_grad():
-            trained(layer).copy_(100 * step / torch.linalg.matrix_norm(step, 2))
-    assert stiefel.residual_in_eps(polished.weight) <= 1
-    assert stiefel.residual_in_eps(plain.weight) > 2 * stiefel.residual_in_eps(polished.weight)
-    (gradient,) = torch.autograd.grad(polished.weight.sum(), trained(polished))
-    assert gradient.isfinite().all()
+            trained(layer).copy_(point @ turn)
+        defects.append(stiefel.residual_in_eps(layer.weight))
+        (gradient,) = torch.autograd.grad(layer.weight.sum(), trained(layer))
+        assert gradient.isfinite().all()
+    assert defects[0] > 2
+    assert defects[1] <= 1
 
 
 @pytest.mark.parametrize(
@@ -358,3 +362,22 @@ def test_other_layers_read_the_new_weight_at_every_step(layer: nn.Module, tensor
     matrix = stiefel.adapter(layer, tensor)
     tall = getattr(layer, tensor).reshape(matrix.matrix_shape)
     assert stiefel.residual_in_eps(tall.mT if matrix.is_wide else tall) <= 30
+
+
+@pytest.mark.parametrize("determinant", [1, -1])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_square_weight_stays_in_the_component_asked_for(name: str, determinant: Literal[1, -1]) -> None:
+    layer = stiefel.attach(nn.Linear(6, 6, bias=False), by=name, determinant=determinant)
+    optimiser = stiefel.optim.build(layer, "sgd", lr=0.1)
+    for _ in range(20):
+        optimiser.zero_grad()
+        (layer.weight * torch.arange(36.0).reshape(6, 6).cos()).sum().backward()
+        optimiser.step()
+    assert abs(torch.linalg.det(layer.weight.double()).item() - determinant) <= 30 * 6 * 6 * EPS
+    layer.weight = torch.diag(torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, -determinant]))
+    assert abs(torch.linalg.det(layer.weight.double()).item() - determinant) <= 30 * 6 * 6 * EPS
+
+
+def test_a_determinant_is_for_square_weights_alone() -> None:
+    with pytest.raises(stiefel.StiefelError, match="n × n to have a determinant"):
+        stiefel.attach(nn.Linear(3, 5), determinant=1)

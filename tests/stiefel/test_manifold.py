@@ -1,6 +1,7 @@
 """St(n, p): geodesics against an independent formula, projections, nearest and uniform points, clear errors."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -198,3 +199,15 @@ def test_a_wide_shape_or_an_integer_dtype_has_no_random_point() -> None:
         manifold.random_point(2, 3)
     with pytest.raises(DTypeError):
         manifold.random_point(3, 2, dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize("determinant", [1, -1])
+def test_the_nearest_point_of_a_component_is_no_farther_than_any_other_of_it(determinant: Literal[1, -1]) -> None:
+    generator = torch.Generator().manual_seed(5)
+    ambient = torch.randn(3, 4, 4, generator=generator, dtype=torch.float64)
+    nearest = manifold.nearest_point(ambient, determinant=determinant)
+    assert (torch.linalg.det(nearest) * determinant > 0).all()
+    distance = torch.linalg.matrix_norm(nearest - ambient)
+    others = manifold.random_point(200, 3, 4, 4, generator=generator, dtype=torch.float64)
+    others[torch.linalg.det(others) * determinant < 0] @= torch.diag(torch.tensor([-1.0, 1, 1, 1])).double()
+    assert (torch.linalg.matrix_norm(others - ambient) >= distance).all()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import stiefel
 from stiefel.errors import UnknownNameError
 from stiefel.optim.joint import Joint
+from stiefel.optim.riemannian import RiemannianAdam, RiemannianSGD
 
 NAMES = stiefel.names()
 OPTIMISERS = stiefel.optim.names()
@@ -77,7 +78,11 @@ def test_decay_is_for_ordinary_matrices_alone(name: str) -> None:
     network = model(name)
     optimiser = stiefel.optim.build(network, "adamw", lr=0.1, weight_decay=0.05)
     decayed = [
-        parameter for group in optimiser.param_groups if group["weight_decay"] > 0 for parameter in group["params"]
+        # A group of points has no decay to offer at all.
+        parameter
+        for group in optimiser.param_groups
+        if group.get("weight_decay", 0) > 0
+        for parameter in group["params"]
     ]
     assert len(decayed) == 1
     assert decayed[0] is network[2].weight
@@ -88,7 +93,7 @@ def test_decay_is_for_ordinary_matrices_alone(name: str) -> None:
 def test_a_riemannian_map_gets_a_riemannian_optimiser_beside_the_ordinary_one() -> None:
     optimiser = stiefel.optim.build(model("riemannian"), "sgd", lr=0.1)
     assert isinstance(optimiser, Joint)
-    assert [type(each) for each in optimiser.optimisers] == [torch.optim.SGD, geoopt.optim.RiemannianSGD]
+    assert [type(each) for each in optimiser.optimisers] == [torch.optim.SGD, RiemannianSGD]
     assert type(stiefel.optim.build(model("cayley"), "sgd", lr=0.1)) is torch.optim.SGD
 
 
@@ -102,7 +107,26 @@ def test_frozen_parameters_are_left_out() -> None:
 
 def test_a_model_of_points_alone_needs_no_joint_optimiser() -> None:
     layer = stiefel.attach(nn.Linear(3, 5, bias=False), by="riemannian")
-    assert isinstance(stiefel.optim.build(layer, "adam", lr=0.1), geoopt.optim.RiemannianAdam)
+    assert type(stiefel.optim.build(layer, "adam", lr=0.1)) is RiemannianAdam
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_a_parameter_on_another_manifold_gets_geoopts_optimiser_and_resumes(optimiser: str) -> None:
+    def sphere() -> nn.Module:
+        layer = nn.Linear(12, 3, bias=False)
+        start = torch.nn.functional.normalize(torch.ones(3, 12), dim=-1)
+        layer.weight = geoopt.ManifoldParameter(start, manifold=geoopt.Sphere())
+        return layer
+
+    whole, resumed = sphere(), sphere()
+    whole_optimiser = stiefel.optim.build(whole, optimiser, lr=1e-2)
+    assert type(whole_optimiser).__module__.startswith(("geoopt", "stiefel.optim.geoopt_optimisers"))
+    train(whole, whole_optimiser, range(5))
+    resumed_optimiser = stiefel.optim.build(resumed, optimiser, lr=1.0)
+    resumed.load_state_dict(copy.deepcopy(whole.state_dict()))
+    resumed_optimiser.load_state_dict(copy.deepcopy(whole_optimiser.state_dict()))
+    assert train(whole, whole_optimiser, range(5, 9)) == train(resumed, resumed_optimiser, range(5, 9))
+    assert torch.linalg.vector_norm(whole.weight, dim=-1).sub(1).abs().max() < 1e-6
 
 
 def test_the_names_are_those_of_the_error() -> None:

@@ -1,0 +1,219 @@
+"""SGD and Adam whose parameters are points of St(n, p): project the gradient, step, retract."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from stiefel.errors import NonFiniteError, OffManifoldError, SettingError
+from stiefel.linalg import identity_like, is_readable, sym, transpose
+from stiefel.manifold import check, residual
+
+
+class _OnPoints(torch.optim.Optimizer, ABC):
+    """Moves points along tangent directions of the Euclidean metric and retracts them by Cholesky-QR.
+
+    Points of one shape, dtype and device within a group are stacked and stepped together. There is no weight
+    decay, as ‖X‖_F = √p is constant. All state is tensors of the point's dtype, so a resumed run is bit for bit
+    the uninterrupted one.
+    """
+
+    def __init__(self, points: Iterable[Any], **settings: Any):
+        if settings["lr"] < 0:
+            raise SettingError("lr", ">= 0", settings["lr"])
+        super().__init__(points, settings)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        super().add_param_group(param_group)
+        for point in self.param_groups[-1]["params"]:
+            check("point", point)
+            defect = float(residual(point).amax())
+            # Rounding to bfloat16 leaves 0.064 at 1024 × 1024 and grows as √n; an ordinary weight is past 1.
+            if not defect < 0.5:
+                raise OffManifoldError(point.shape, defect)
+
+    @abstractmethod
+    def _blank(self, group: dict[str, Any], point: Float[Tensor, "*b n p"]) -> dict[str, Tensor]:
+        """Return the state of a point before its first step: tensors of shape (*batch, n, p) or (*batch, 1, 1)."""
+
+    @abstractmethod
+    def _propose(
+        self, group: dict[str, Any], state: dict[str, Tensor], point: Float[Tensor, "k n p"], grad: Tensor
+    ) -> tuple[Float[Tensor, "k n p"], Tensor | float, dict[str, Tensor]]:
+        """Return a tangent U, the factor s of the step −s·U, and the next state, given the ambient gradient.
+
+        The factor is a number or has shape (k, 1, 1). The arguments belong to the caller and are left as they are.
+        """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Take one step and return the closure's loss, if there is a closure.
+
+        Compiles to one graph. Autocast is switched off inside.
+
+        Raises: NonFiniteError on CPU in eager mode, before a point or its state is written. On a GPU, and
+        compiled, a NaN gradient makes NaN points: reading the value would stall every step.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for points in _alike(group["params"]):
+                self._step_together(group, points)
+        return loss
+
+    def _step_together(self, group: dict[str, Any], points: list[Tensor]) -> None:
+        for point in points:
+            if not self.state[point]:
+                self.state[point].update(self._blank(group, point.detach()))
+        states = [self.state[point] for point in points]
+        point = _stack([point.detach() for point in points])
+        grad = _stack([point.grad.detach() for point in points if point.grad is not None])
+        state = {key: _stack([each[key] for each in states]) for key in states[0]}
+        # Under autocast the products would run in bfloat16: an orthogonality error of 1e-2.
+        with torch.autocast(point.device.type, enabled=False):
+            tangent, factor, state = self._propose(group, state, point, grad)
+            moved = retract(point, tangent, factor=-factor)
+        _unstack(moved, [point.detach() for point in points])
+        for key, value in state.items():
+            _unstack(value, [each[key] for each in states])
+
+
+class RiemannianSGD(_OnPoints):
+    """X ← R(X, −lr·M), M ← P_X(momentum·M + G): the buffer is carried along by projection at every step.
+
+    The first buffer is the tangent gradient, so the first step is tangent too. Nesterov takes
+    P_X(G + momentum·(momentum·M + G)) as its direction, as torch's SGD does.
+
+    Cost 8np² flops a step and one Cholesky factorisation of p × p, or 12np² and two: see `retract`. Nesterov takes
+    4np² more.
+    Source: Absil, Mahony & Sepulchre 2008, sections 4.1 and 8.1.3 (transport by projection).
+    Raises: SettingError, ShapeError, DTypeError, NonFiniteError, OffManifoldError.
+    """
+
+    def __init__(self, points: Iterable[Any], *, lr: float, momentum: float = 0.0, nesterov: bool = False):
+        if not 0 <= momentum < 1:
+            raise SettingError("momentum", "in [0, 1)", momentum)
+        if nesterov and momentum == 0:
+            raise SettingError("momentum", "positive for nesterov", momentum)
+        super().__init__(points, lr=lr, momentum=momentum, nesterov=nesterov)
+
+    def _blank(self, group: dict[str, Any], point: Float[Tensor, "*b n p"]) -> dict[str, Tensor]:
+        return {"momentum_buffer": torch.zeros_like(point)} if group["momentum"] else {}
+
+    def _propose(
+        self, group: dict[str, Any], state: dict[str, Tensor], point: Float[Tensor, "k n p"], grad: Tensor
+    ) -> tuple[Float[Tensor, "k n p"], Tensor | float, dict[str, Tensor]]:
+        if not state:
+            return _tangent(point, grad), group["lr"], state
+        # The projection is linear, so the buffer and the gradient go through it as one.
+        ambient = torch.add(grad, state["momentum_buffer"], alpha=group["momentum"])
+        buffer = _tangent(point, ambient)
+        if not group["nesterov"]:
+            return buffer, group["lr"], {"momentum_buffer": buffer}
+        ahead = _tangent(point, torch.add(grad, ambient, alpha=group["momentum"]))
+        return ahead, group["lr"], {"momentum_buffer": buffer}
+
+
+class RiemannianAdam(_OnPoints):
+    """Adam with one second moment for each matrix: the running mean of ‖P_X(G)‖²/(np).
+
+    Entry by entry there is no direction that stays tangent. With the mean square of an entry in its place, `lr`
+    means what it means to Adam: about the length by which an entry moves in one step.
+
+    Cost 12np² flops a step and one Cholesky factorisation of p × p, or 16np² and two: see `retract`.
+    Source: Bécigneul & Ganea 2019 (transport and retraction); Kingma & Ba 2015 (bias correction).
+    Raises: SettingError, ShapeError, DTypeError, NonFiniteError, OffManifoldError.
+    """
+
+    def __init__(
+        self, points: Iterable[Any], *, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ):
+        if not all(0 <= beta < 1 for beta in betas):
+            raise SettingError("betas", "in [0, 1)", betas)
+        super().__init__(points, lr=lr, betas=betas, eps=eps)
+
+    def _blank(self, group: dict[str, Any], point: Float[Tensor, "*b n p"]) -> dict[str, Tensor]:
+        # Counted in a tensor for each matrix: a Python number would be compiled in, and torch's `load_state_dict`
+        # casts a tensor to the point's dtype, which leaves a count as it is up to 2²⁴.
+        scalar = torch.zeros(*point.shape[:-2], 1, 1, dtype=point.dtype, device=point.device)
+        return {"exp_avg": torch.zeros_like(point), "exp_avg_sq": scalar, "steps": scalar.clone()}
+
+    def _propose(
+        self, group: dict[str, Any], state: dict[str, Tensor], point: Float[Tensor, "k n p"], grad: Tensor
+    ) -> tuple[Float[Tensor, "k n p"], Tensor | float, dict[str, Tensor]]:
+        beta1, beta2 = group["betas"]
+        steps = state["steps"] + 1
+        tangent = _tangent(point, grad)
+        square = torch.linalg.vector_norm(tangent, dim=(-2, -1), keepdim=True).square() / point[0].numel()
+        first = tangent.lerp_(_tangent(point, state["exp_avg"]), beta1)
+        second = square.lerp_(state["exp_avg_sq"], beta2)
+        # In float64, as 1 − 0.999 has lost three digits of float32's seven.
+        count = steps.double()
+        root = (second / (1 - beta2**count)).sqrt() + group["eps"]
+        factor = (group["lr"] / ((1 - beta1**count) * root)).to(point.dtype)
+        return first, factor, {"exp_avg": first, "exp_avg_sq": second, "steps": steps}
+
+
+def retract(
+    point: Float[Tensor, "k n p"], tangent: Float[Tensor, "k n p"], *, factor: Float[Tensor, "k 1 1"] | float = 1.0
+) -> Float[Tensor, "k n p"]:
+    """Return the Q factor of X + factor·U with diag R > 0, by Cholesky factorisation of its Gram matrix.
+
+    The Gram matrix is that of the sum itself, not I + UᵀU: the defect of X doesn't enter, so nothing drifts. One
+    pass leaves a defect of c·n·eps·(1 + ‖U‖²), a second one c·n·eps, c < 1 in practice. CPU in eager mode takes
+    the second only after a step longer than 1 in the Frobenius norm; elsewhere reading the length would stall.
+    A step longer than 1/(8√eps) (362 in float32), many times round the manifold, is shortened to that: the first
+    Gram matrix of a longer one need not be positive definite.
+
+    Cost 4np² flops a pass and a factorisation of p × p. Defect <= 30·n·eps.
+    Raises: NonFiniteError on CPU in eager mode; otherwise a NaN step gives a NaN point.
+    Source: Absil, Mahony & Sepulchre 2008, example 4.1.3; Yamamoto et al. 2015 (Cholesky-QR twice).
+    """
+    longest = 1 / (8 * torch.finfo(point.dtype).eps ** 0.5)
+    length = torch.linalg.vector_norm(tangent, dim=(-2, -1), keepdim=True) * abs(factor)
+    moved = torch.addcmul(point, tangent, factor * (longest / length).clamp_max(1))
+    moved, failure = _cholesky_qr(moved)
+    if moved.device.type == "cpu" and is_readable(moved):
+        if bool(failure.any()):
+            raise NonFiniteError("step of a point", int((~tangent.isfinite()).sum()), tangent.numel())
+        if float(length.amax()) <= 1:
+            return moved
+    return _cholesky_qr(moved)[0]
+
+
+def _cholesky_qr(matrix: Float[Tensor, "k n p"]) -> tuple[Float[Tensor, "k n p"], Int[Tensor, "k"]]:
+    """Return Q and LAPACK's verdict on the Gram matrix: 0 if it is positive definite."""
+    upper, failure = torch.linalg.cholesky_ex(transpose(matrix) @ matrix, upper=True)
+    # The inverse and a product take less time than a triangular solve with n right-hand sides.
+    return matrix @ torch.linalg.solve_triangular(upper, identity_like(matrix), upper=True), failure
+
+
+def _tangent(point: Float[Tensor, "k n p"], ambient: Float[Tensor, "k n p"]) -> Float[Tensor, "k n p"]:
+    """Return G − X sym(XᵀG), accumulated inside the product: see `stiefel.manifold.tangent_projection`."""
+    return torch.baddbmm(ambient, point, sym(transpose(point) @ ambient), alpha=-1)
+
+
+def _alike(points: list[Tensor]) -> list[list[Tensor]]:
+    """Return the points that have a gradient, those of one matrix shape, dtype and device together."""
+    stacks: dict[Any, list[Tensor]] = {}
+    for point in points:
+        if point.grad is not None:
+            stacks.setdefault((point.shape[-2:], point.dtype, point.device), []).append(point)
+    return list(stacks.values())
+
+
+def _stack(tensors: list[Tensor]) -> Float[Tensor, "k n p"]:
+    flat = [tensor.reshape(-1, *tensor.shape[-2:]) for tensor in tensors]
+    return flat[0] if len(flat) == 1 else torch.cat(flat)
+
+
+def _unstack(stacked: Float[Tensor, "k n p"], targets: list[Tensor]) -> None:
+    """Write the matrices of a stack back to where `_stack` took them from."""
+    parts = stacked.split([target.shape[:-2].numel() for target in targets])
+    for target, part in zip(targets, parts, strict=True):
+        target.copy_(part.reshape(target.shape))
