@@ -6,6 +6,7 @@ from torch import Tensor
 
 from stiefel.base import Claims
 from stiefel.compact import CompactTrivialisation
+from stiefel.linalg import matrix_exp
 from stiefel.manifold import euclidean_coefficients
 
 
@@ -28,4 +29,6 @@ class ExponentialEuclidean(CompactTrivialisation):
     )
 
     def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
-        return euclidean_coefficients(rotation, gram)
+        n, p = self.base.shape[-2:]
+        # A square point has no normal part, and its geodesic is a p-sized exponential: the canonical one.
+        return (matrix_exp(rotation), gram) if n == p else euclidean_coefficients(rotation, gram)
