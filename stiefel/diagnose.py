@@ -8,12 +8,12 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -160,10 +160,7 @@ def _load(path: Path) -> object:
     if not head:
         raise UnreadableError(path, "it is empty")
     if path.suffix == ".safetensors":
-        try:
-            return import_module("safetensors.torch").load_file(path)
-        except ImportError as error:
-            raise UnreadableError(path, "install safetensors to read it") from error
+        return load_file(path)
     if head.startswith(_ZIP) or not head.endswith(_ZIP):
         return torch.load(path, weights_only=True, map_location="cpu")
     content = path.read_bytes()
