@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 import stiefel
-from benchmarks.environment import environment
 from benchmarks.peers import Maker, ours, peers
+from distill.environment import environment
 from stiefel import console
 
 DEFAULT_SHAPES = ("3024x192", "768x192", "192x192")
@@ -53,7 +53,7 @@ def _main(argv: Sequence[str] | None) -> int:
         results.append({"shape": list(shape), "rows": rows})
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        document = {"environment": environment(arguments.device), "results": results}
+        document = {"device": arguments.device, "environment": environment(), "results": results}
         arguments.out.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     return 0
 
