@@ -13,7 +13,7 @@ from distill.environment import environment
 from distill.progress import progress_bar
 from distill.report import write_page
 from distill.results import BASELINE, Comparison, Method, Run
-from distill.run_folder import RunFolder, is_finished, read_records, read_summary, write_atomically
+from distill.run_folder import RunFolder, read_records, read_summary, write_atomically
 from distill.train import run_config, train
 
 TEACHER, RUNS, RESULTS, REPORT = "teacher", "runs", "comparison.json", "report.html"
@@ -70,17 +70,17 @@ def compare(
         bar = progress.add_task("all runs", total=len(methods) * len(seeds))
         for seed in seeds:
             for method in methods:
-                path = _run_folder(folder, method, seed)
-                if not is_finished(path):
-                    run = replace(config, seed=seed, **method.keys)
-                    train(task, run, path, teacher_folder=folder / TEACHER, resume=(path / "config.yaml").exists())
+                run, path = replace(config, seed=seed, **method.keys), _run_folder(folder, method, seed)
+                # A run that is finished is read, one that was interrupted goes on, any other begins.
+                train(task, run, path, teacher_folder=folder / TEACHER, resume=True)
                 progress.advance(bar)
+    metric = read_summary(_run_folder(folder, methods[0], seeds[0]))["metric"]
     comparison = Comparison(
         task=task,
         recipe_name=recipe_name,
         budget=config.budget,
-        metric=read_summary(_run_folder(folder, methods[0], seeds[0]))["metric"],
-        teacher=read_summary(folder / TEACHER)["accuracy"],
+        metric=metric,
+        teacher=read_summary(folder / TEACHER)[metric],
         methods=[_method(folder, method, seeds) for method in methods],
         recipe=to_yaml(config),
         environment=environment(),

@@ -182,7 +182,7 @@ def _trained_teacher(config: Config, folder: Path) -> ConvNet:
         run.check_same_config()
     else:
         steps = budget.parse(config.teacher.budget).steps(task.steps_per_epoch)
-        run.open(resume=run.is_started)
+        run.open(resume=True)
         fit(task, Schedule(steps, config.teacher.optimiser), run)
     load_weights(task.module, folder)
     return task.supervised.classifier
