@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from proofs.compact_forms import CompactCayley, CompactPolar
 from proofs.wrong_derivatives import DetachedSolve, PolarThroughSVD, TangentButWrong, WrongForwardMode
 from stiefel import Parameterisation, Trivialisation
 from stiefel.parameterisations.cayley import Cayley
@@ -26,7 +27,7 @@ class Mutant:
     refuted_by: tuple[str, ...]
 
 
-class NonSkewPart(Cayley):
+class NonSkewPart(CompactCayley):
     """Keeps the symmetric part of X0ᵀF, which no tangent vector has."""
 
     def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
@@ -57,7 +58,7 @@ class TaylorWithoutScaling(Exponential):
         return along, across
 
 
-class TruncatedNeumann(Cayley):
+class TruncatedNeumann(CompactCayley):
     """Cayley's inverse by five terms of its Neumann series."""
 
     def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,7 +68,7 @@ class TruncatedNeumann(Cayley):
         return 2 * inverse - eye, inverse
 
 
-class BFloat16Inside(Polar):
+class BFloat16Inside(CompactPolar):
     """Rounds its p × p work to bfloat16, as autocast would."""
 
     def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +93,7 @@ class OneInAMillion(Polar):
         return super().point(free) * (1 + 1e-6)
 
 
-class CayleySign(Cayley):
+class CayleySign(CompactCayley):
     """Turns the wrong way: orthonormal all the same."""
 
     def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,7 +107,7 @@ class DoubledRotation(Exponential):
         return super().coefficients(2 * rotation, gram)
 
 
-class NotIdempotent(Polar):
+class NotIdempotent(CompactPolar):
     """Projects by u − x·uᵀx as geoopt 0.5.1's canonical Stiefel does: self-adjoint, but not idempotent."""
 
     def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
@@ -141,7 +142,7 @@ class Crooked(Cayley):
         return super().point(free + free**3 / 10)
 
 
-class SharedRotation(Cayley):
+class SharedRotation(CompactCayley):
     """Gives every matrix of a batch the batch's mean rotation."""
 
     def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,11 +4,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from proofs.compact_forms import CompactCayley
 from stiefel.parameterisations.cayley import Cayley
 from stiefel.parameterisations.polar import Polar
 
 
-class DetachedSolve(Cayley):
+class DetachedSolve(CompactCayley):
     """Cuts the graph behind the solve for half of the result."""
 
     def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:

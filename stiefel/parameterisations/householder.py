@@ -6,11 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stiefel.base import Claims, Parameterisation
-from stiefel.linalg import gram, leading_identity, transpose
+from stiefel.adjoint import Evaluation, HandDifferentiated
+from stiefel.base import Claims
+from stiefel.linalg import add_product, leading_identity, triangular_inverse
 
 
-class Householder(Parameterisation):
+class Householder(HandDifferentiated):
     """X = H₁…H_p·E·D, H_i = I − 2vᵢvᵢᵀ/‖vᵢ‖², V = V0 + tril(F, −1) unit lower trapezoidal, D = diag(±1) fixed.
 
     Computed as (E − V·M⁻¹·V_topᵀ)·D with M = striu(VᵀV) + ½diag(VᵀV), E the first p columns of the identity.
@@ -30,25 +31,50 @@ class Householder(Parameterisation):
         cost="5np² + p³",
     )
 
-    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
-        signs = self.base.diagonal(dim1=-2, dim2=-1)
-        return _product(self.base + free) * signs.unsqueeze(-2)
+    def evaluate(self, base: Tensor, free: Tensor) -> Evaluation:
+        reflectors = _reflectors(base + free)
+        inverse, inner = _factors(reflectors)
+        signed = inner * base.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
+        return Evaluation(_leading_signs(base) - reflectors @ signed, (reflectors, inverse, inner, signed))
+
+    def adjoint(self, base: Tensor, kept: Evaluation, grad: Tensor) -> Tensor:
+        reflectors, inverse, inner, signed = kept.saved
+        # With B = T⁻¹·V_topᵀ: dB = −Vᵀ·G·D, dV_top = dBᵀ·T⁻¹, dT = −T⁻ᵀ·dB·Bᵀ and dV = −G·D·Bᵀ + V·(dN + dNᵀ).
+        pulled = (reflectors.mH @ grad) * base.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
+        top = inverse.mH @ pulled
+        result = add_product(grad @ signed.mH, reflectors, _symmetric(torch.triu(top @ inner.mH)), scale=-1)
+        result[..., : top.shape[-1], :] -= top.mH
+        return result.tril_(-1)
 
     def recentre(self, point: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
-        reflectors, _ = torch.geqrf(point.double())
+        packed, _ = torch.geqrf(point.double())
+        reflectors = _reflectors(packed)
+        product = leading_identity(point) - reflectors @ _factors(reflectors)[1]
         # LAPACK leaves out a reflector where the column is done (the last of a square matrix); the compact WY
         # form always reflects. So the signs are read off the product itself, not off LAPACK's R.
-        signs = (_product(reflectors) * point).sum(-2).sign()
-        self.base.copy_(reflectors)
-        self.base.diagonal(dim1=-2, dim2=-1).copy_(signs)
+        self.base.copy_(packed)
+        self.base.diagonal(dim1=-2, dim2=-1).copy_((product * point).sum(-2).sign())
         return torch.zeros_like(point)
 
 
-def _product(packed: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
-    """Return H₁…H_p·E of the reflectors below the diagonal of `packed`; nothing else of it is read."""
-    first = leading_identity(packed)
-    reflectors = torch.tril(packed, -1) + first
-    inner = gram(reflectors)
-    factor = torch.triu(inner, 1) + torch.diag_embed(inner.diagonal(dim1=-2, dim2=-1) / 2)
-    top = transpose(reflectors[..., : packed.shape[-1], :])
-    return first - reflectors @ torch.linalg.solve_triangular(factor, top, upper=True)
+def _reflectors(packed: Tensor) -> Tensor:
+    """Return V, unit lower trapezoidal, from the entries below the diagonal; nothing else of them is read."""
+    return torch.tril(packed, -1) + leading_identity(packed)
+
+
+def _factors(reflectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (T⁻¹, T⁻¹·V_topᵀ) with T = striu(VᵀV) + ½diag(VᵀV), so that H₁…H_p·E is E − V·T⁻¹·V_topᵀ."""
+    gram = reflectors.mH @ reflectors
+    half = torch.diag_embed(gram.diagonal(dim1=-2, dim2=-1) / 2)
+    inverse = triangular_inverse(torch.triu(gram, 1) + half)
+    return inverse, inverse @ reflectors[..., : gram.shape[-1], :].mH
+
+
+def _leading_signs(base: Tensor) -> Tensor:
+    """Return E·D."""
+    return leading_identity(base) * base.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
+
+
+def _symmetric(upper: Tensor) -> Tensor:
+    """Return the symmetric matrix with this upper triangle."""
+    return upper + torch.triu(upper, 1).mH

@@ -2,15 +2,20 @@
 
 import math
 
+import torch
 from torch import Tensor
 
-from stiefel.base import Claims
-from stiefel.compact import CompactTrivialisation
-from stiefel.linalg import identity_like, inverse_sqrt
+from stiefel.adjoint import Evaluation, HandDifferentiated
+from stiefel.base import Claims, Trivialisation
+from stiefel.linalg import add_product, identity_like, is_readable, skew, sym
+from stiefel.roots import Root, commutator, inverse_sqrt, root
 
 
-class Polar(CompactTrivialisation):
-    """X = (X0 + U)(I + UᵀU)^{-1/2}, U = X0·A + K, UᵀU = S − A²: the root is of a matrix >= I, whatever U is."""
+class Polar(HandDifferentiated, Trivialisation):
+    """X = Y·(YᵀY)^{-1/2}, Y = X0 + U: the root is of I + UᵀU, a matrix >= I whatever U is.
+
+    The root is found by matrix products near the base and by an eigendecomposition far from it: `stiefel.roots`.
+    """
 
     claims = Claims(
         summary="polar factor: the nearest point to base + tangent",
@@ -23,6 +28,19 @@ class Polar(CompactTrivialisation):
         cost="8np² + c·p³",
     )
 
-    def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
-        root = inverse_sqrt(identity_like(gram) - rotation @ rotation + gram)
-        return root + rotation @ root, root
+    def evaluate(self, base: Tensor, free: Tensor) -> Evaluation:
+        inner = base.mH @ free
+        moved = add_product(free, base, identity_like(inner) - sym(inner))
+        gram = moved.mH @ moved
+        if torch.is_grad_enabled() or not is_readable(gram):
+            return Evaluation(moved @ inverse_sqrt(gram), ())
+        found = root(gram)
+        return Evaluation(moved @ found.inverse, (gram, *found))
+
+    def adjoint(self, base: Tensor, kept: Evaluation, grad: Tensor) -> Tensor:
+        # dX = (I − XXᵀ)·dY·Z + X·Ω with ΩH + HΩ = Xᵀdy − dYᵀX, H = Z⁻¹; its adjoint is (G − X·C)·Z.
+        gram, *found = kept.saved
+        inner = kept.point.mH @ grad
+        even = sym(inner) - commutator(gram, Root(*found), skew(inner))
+        along = add_product(grad, kept.point, -even) @ found[0]
+        return add_product(along, base, -sym(base.mH @ along))

@@ -1,4 +1,4 @@
-"""The exponential against mpmath, the inverse root and its derivatives, Newton-Schulz."""
+"""The exponential against mpmath, inverses by blocks, Newton-Schulz."""
 
 import math
 
@@ -83,56 +83,6 @@ def test_matrix_exp_passes_nan_on() -> None:
     assert linalg.matrix_exp(torch.full((2, 3, 3), math.inf)).isfinite().logical_not().any()
 
 
-def positive_matrix(eigenvalues: list[float], *, dtype: torch.dtype = torch.float64) -> Tensor:
-    size = len(eigenvalues)
-    gaussian = torch.randn(size, size, generator=torch.Generator().manual_seed(size), dtype=torch.float64)
-    turn = torch.linalg.qr(gaussian).Q
-    return linalg.sym(turn * torch.tensor(eigenvalues, dtype=torch.float64) @ turn.mT).to(dtype)
-
-
-SPECTRA = {
-    "identity": [1.0, 1.0, 1.0],
-    "a pair": [1.0, 2.0, 2.0],
-    "distinct": [1.0, 2.0, 5.0],
-    "wide": [1.0, 10.0, 11.0],
-    "nearly equal": [1.0, 1.0 + 1e-12, 2.0],
-}
-
-
-@pytest.mark.parametrize("dtype", EPS, ids=str)
-@pytest.mark.parametrize("spectrum", SPECTRA.values(), ids=SPECTRA)
-def test_inverse_sqrt_is_a_root_of_the_inverse(spectrum: list[float], dtype: torch.dtype) -> None:
-    matrix = positive_matrix(spectrum, dtype=dtype)
-    root = linalg.inverse_sqrt(matrix).double()
-    error = linalg.norm_1(root @ matrix.double() @ root - torch.eye(3).double())
-    condition = max(spectrum) / min(spectrum)
-    # c·p·eps·κ with c = 8: an eigendecomposition and three products of p terms each, twice over.
-    assert error <= 8 * 3 * EPS[dtype] * condition
-
-
-@pytest.mark.parametrize("spectrum", SPECTRA.values(), ids=SPECTRA)
-def test_inverse_sqrt_has_right_derivatives_at_equal_eigenvalues_too(spectrum: list[float]) -> None:
-    def root_of_symmetric(free: Tensor) -> Tensor:
-        return linalg.inverse_sqrt(linalg.sym(free))
-
-    matrix = positive_matrix(spectrum).requires_grad_()
-    assert torch.autograd.gradcheck(root_of_symmetric, matrix)
-    assert torch.autograd.gradgradcheck(root_of_symmetric, matrix)
-
-
-def test_inverse_sqrt_at_the_identity_has_the_derivative_minus_one_half() -> None:
-    matrix = torch.eye(4, dtype=torch.float64, requires_grad=True)
-    upstream = linalg.sym(torch.randn(4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-    (gradient,) = torch.autograd.grad(linalg.inverse_sqrt(matrix), matrix, upstream)
-    torch.testing.assert_close(gradient, -upstream / 2, rtol=0, atol=8 * 4 * EPS[torch.float64])
-
-
-def test_inverse_sqrt_of_a_batch_is_that_of_each() -> None:
-    matrices = torch.stack([positive_matrix(spectrum) for spectrum in SPECTRA.values()])
-    each = torch.stack([linalg.inverse_sqrt(matrix) for matrix in matrices])
-    torch.testing.assert_close(linalg.inverse_sqrt(matrices), each, rtol=0, atol=8 * 3 * EPS[torch.float64])
-
-
 @pytest.mark.parametrize("size", [(6, 3), (4, 4), (5, 1)], ids=str)
 def test_a_newton_schulz_step_squares_the_residual(size: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(1)
@@ -168,3 +118,59 @@ def test_a_matrix_is_its_symmetric_and_its_skew_part() -> None:
 def test_norm_1_is_the_largest_column_sum_and_sees_nan() -> None:
     assert linalg.norm_1(torch.tensor([[1.0, -2.0], [3.0, 0.5]])) == 4.0
     assert linalg.norm_1(torch.tensor([[1.0, math.nan], [9.0, 0.0]])).isnan()
+
+
+@pytest.mark.parametrize("dtype", EPS, ids=str)
+@pytest.mark.parametrize("size", [2, 5, 64, 65, 131, 200])
+def test_an_accretive_inverse_is_lapacks(size: int, dtype: torch.dtype) -> None:
+    matrix = torch.eye(size) + skew_matrix(size, norm=size**0.5, batch=(2,)) + positive_part(size)
+    exact = torch.linalg.inv(matrix)
+    found = linalg.accretive_inverse(matrix.to(dtype)).double()
+    bound = 4 * size * EPS[dtype] * torch.linalg.matrix_norm(matrix, ord=2).amax() ** 3
+    assert torch.linalg.matrix_norm(found - exact, ord=2).amax() <= bound
+
+
+def positive_part(size: int) -> Tensor:
+    gaussian = torch.randn(size, size, generator=torch.Generator().manual_seed(size + 1), dtype=torch.float64)
+    return gaussian @ gaussian.mT / size
+
+
+@pytest.mark.parametrize("dtype", EPS, ids=str)
+@pytest.mark.parametrize("size", [1, 5, 64, 65, 131, 200])
+def test_a_triangular_inverse_is_lapacks(size: int, dtype: torch.dtype) -> None:
+    upper = torch.linalg.cholesky(torch.eye(size) + positive_part(size), upper=True).expand(2, -1, -1)
+    found = linalg.triangular_inverse(upper.to(dtype)).double()
+    assert torch.equal(found, found.triu())
+    condition = float(torch.linalg.cond(upper[0]))
+    assert torch.linalg.matrix_norm(found - torch.linalg.inv(upper), ord=2).amax() <= 4 * size * EPS[dtype] * condition
+
+
+@pytest.mark.parametrize("size", [3, 70])
+def test_the_inverses_by_blocks_have_right_derivatives(size: int) -> None:
+    matrix = (torch.eye(size) + positive_part(size)).requires_grad_()
+    upstream = torch.randn(size, size, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    for ours, exact in ((linalg.accretive_inverse, torch.linalg.inv), (upper_inverse, upper_lapack)):
+        found, expected = (torch.autograd.grad(inverse(matrix), matrix, upstream)[0] for inverse in (ours, exact))
+        assert (found - expected).norm() <= 8 * size * EPS[torch.float64] * float(
+            torch.linalg.cond(matrix.detach())
+        ) ** 2
+
+
+def upper_inverse(matrix: Tensor) -> Tensor:
+    return linalg.triangular_inverse(matrix.triu())
+
+
+def upper_lapack(matrix: Tensor) -> Tensor:
+    return torch.linalg.inv(matrix.triu())
+
+
+@pytest.mark.parametrize("batch", [(), (2,), (2, 3)], ids=str)
+@pytest.mark.parametrize("scale", [1, -1])
+def test_a_product_is_added_to_a_scaled_total(batch: tuple[int, ...], scale: int) -> None:
+    generator = torch.Generator().manual_seed(2)
+    shapes = ((5, 4), (5, 3), (3, 4))
+    total, left, right = (torch.randn(*batch, *shape, generator=generator, dtype=torch.float64) for shape in shapes)
+    found = linalg.add_product(total, left, right, scale=scale)
+    torch.testing.assert_close(
+        found, scale * total + left @ right, rtol=8 * EPS[torch.float64], atol=8 * EPS[torch.float64]
+    )
