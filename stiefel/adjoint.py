@@ -8,7 +8,7 @@ from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact
 from torch import Tensor
 
 from stiefel.base import Parameterisation
@@ -30,16 +30,16 @@ class HandDifferentiated(Parameterisation):
     """
 
     @abstractmethod
-    def evaluate(self, base: Float[Tensor, "*b n p"], free: Float[Tensor, "*b n p"]) -> Evaluation:
+    def evaluate(self, base: Inexact[Tensor, "*b n p"], free: Inexact[Tensor, "*b n p"]) -> Evaluation:
         """Return the point in plain differentiable operations, and the intermediate results to keep."""
 
     @abstractmethod
     def adjoint(
-        self, base: Float[Tensor, "*b n p"], kept: Evaluation, grad: Float[Tensor, "*b n p"]
-    ) -> Float[Tensor, "*b n p"]:
+        self, base: Inexact[Tensor, "*b n p"], kept: Evaluation, grad: Inexact[Tensor, "*b n p"]
+    ) -> Inexact[Tensor, "*b n p"]:
         """Return the gradient with respect to `free`, given that with respect to the point. Writes to no argument."""
 
-    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+    def point(self, free: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b n p"]:
         if is_readable(free):
             return _ByHand.apply(free, self.base, self)
         return self.evaluate(self.base, free).point

@@ -8,15 +8,15 @@ from contextlib import AbstractContextManager
 from typing import Literal, TypeVar, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from stiefel import registry
 from stiefel.base import Parameterisation
 from stiefel.errors import AttachedError, DTypeError, NotAttachedError, ShapeError
-from stiefel.linalg import newton_schulz_step, transpose
-from stiefel.manifold import FLOATS, nearest_point
+from stiefel.linalg import newton_schulz_step
+from stiefel.manifold import FIELDS, nearest_point
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -41,7 +41,7 @@ class OnStiefel(nn.Module):
         super().__init__()
         self.polish = polish
         self.determinant: Literal[1, -1] | None = determinant
-        if not weight.dtype.is_floating_point:
+        if not (weight.is_floating_point() or weight.is_complex()):
             raise DTypeError("weight", "a floating-point tensor", weight.dtype)
         self.weight_shape = weight.shape
         matrix = weight.flatten(-1 - kernel_dims) if kernel_dims else weight
@@ -50,23 +50,23 @@ class OnStiefel(nn.Module):
             raise ShapeError("weight", "(*batch, rows, columns) with rows, columns >= 1", weight.shape, cure=cure)
         self.matrix_shape = matrix.shape
         self.is_wide = matrix.shape[-2] < matrix.shape[-1]
-        tall = transpose(matrix).shape if self.is_wide else matrix.shape
+        tall = matrix.mH.shape if self.is_wide else matrix.shape
         self.map: Parameterisation = registry.get(by)(*tall, dtype=_working(weight.dtype), device=weight.device)
 
-    def forward(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "..."]:
+    def forward(self, free: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "..."]:
         # Under autocast the products inside a map would run in bfloat16: an orthogonality error of 1e-2.
         with torch.autocast(free.device.type, enabled=False):
             point = self.map(free.to(_working(free.dtype)))
             if self.polish:
                 point = newton_schulz_step(point)
-        matrix = transpose(point) if self.is_wide else point
+        matrix = point.mH if self.is_wide else point
         return matrix.reshape(self.weight_shape).to(free.dtype)
 
-    def right_inverse(self, weight: Float[Tensor, "..."]) -> Float[Tensor, "*b n p"]:
+    def right_inverse(self, weight: Inexact[Tensor, "..."]) -> Inexact[Tensor, "*b n p"]:
         if weight.shape != self.weight_shape:
             raise ShapeError("weight", str(tuple(self.weight_shape)), weight.shape, cure="assign one of that shape")
         matrix = weight.detach().reshape(self.matrix_shape).to(_working(weight.dtype))
-        tall = transpose(matrix) if self.is_wide else matrix
+        tall = matrix.mH if self.is_wide else matrix
         if self.determinant is not None:
             tall = nearest_point(tall, determinant=self.determinant)
         free = self.map.right_inverse(tall)
@@ -187,4 +187,6 @@ def _holder(module: nn.Module, tensor_name: str) -> parametrize.ParametrizationL
 
 
 def _working(dtype: torch.dtype) -> torch.dtype:
-    return dtype if dtype in FLOATS else torch.float32
+    if dtype in FIELDS:
+        return dtype
+    return torch.complex64 if dtype.is_complex else torch.float32

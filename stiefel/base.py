@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact
 from torch import Tensor, nn
 
 from stiefel import manifold
@@ -33,6 +33,7 @@ class Claims:
     metric: the metric of that geodesic.
     optimiser: "any" torch optimiser keeps the point on the manifold, or it takes a "riemannian" one.
     cost: flops of a forward pass where n >> p.
+    field: "complex" if all this is also claimed of complex64 and complex128, where points have X*X = I.
     """
 
     summary: str
@@ -43,6 +44,7 @@ class Claims:
     metric: manifold.Metric
     optimiser: Literal["any", "riemannian"]
     cost: str
+    field: Literal["real", "complex"] = "real"
 
 
 class Parameterisation(nn.Module, ABC):
@@ -63,23 +65,24 @@ class Parameterisation(nn.Module, ABC):
         if len(shape) < 2:
             raise ShapeError("parameterisation", "(*batch, n, p)", shape, cure="give at least n and p")
         start = torch.eye(*shape[-2:], dtype=dtype, device=device).expand(*shape).contiguous()
-        manifold.check_layout("parameterisation", start)
+        dtypes = manifold.FIELDS if self.claims.field == "complex" else manifold.FLOATS
+        manifold.check_layout("parameterisation", start, dtypes=dtypes)
         self.register_buffer("base", start)
         self.base: Tensor
 
     @abstractmethod
-    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+    def point(self, free: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b n p"]:
         """Return the point of a checked free tensor."""
 
     @abstractmethod
-    def recentre(self, point: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+    def recentre(self, point: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b n p"]:
         """Move the base so that the returned free tensor gives exactly `point`, which is on the manifold."""
 
     def parameter(self, free: nn.Parameter) -> nn.Parameter:
         """Return the parameter to train: `free` itself, unless the map needs a class of its own."""
         return free
 
-    def forward(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+    def forward(self, free: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b n p"]:
         """Return the point of a free tensor: orthonormal columns to `claims.residual` · n·eps.
 
         Raises: ShapeError, DTypeError; NonFiniteError on CPU in eager mode (reading a GPU's value would stall it).
@@ -92,7 +95,7 @@ class Parameterisation(nn.Module, ABC):
             _check_finite(free.detach())
         return self.point(free)
 
-    def right_inverse(self, point: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+    def right_inverse(self, point: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b n p"]:
         """Return the free tensor of the manifold's point nearest to `point`, moving the base there.
 
         Raises: ShapeError, DTypeError, NonFiniteError.
@@ -105,7 +108,7 @@ class Parameterisation(nn.Module, ABC):
         """Cast or move the module; the base stays in float32 or wider, and is orthonormal to the wider eps."""
         before = self.base
         super()._apply(fn, recurse)
-        if self.base.dtype not in manifold.FLOATS:
+        if self.base.dtype not in manifold.FIELDS:
             self.base = before.to(self.base.device)
         elif torch.finfo(self.base.dtype).eps < torch.finfo(before.dtype).eps:
             self.recentre(manifold.nearest_point(self.point(torch.zeros_like(self.base))))
@@ -115,7 +118,7 @@ class Parameterisation(nn.Module, ABC):
 class Trivialisation(Parameterisation):
     """A map around a base point X0 (an n × p buffer): free = 0 gives X0, and any torch optimiser trains it."""
 
-    def recentre(self, point: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+    def recentre(self, point: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b n p"]:
         self.base.copy_(point)
         return torch.zeros_like(point)
 

@@ -10,11 +10,11 @@ so a map is two p × p functions of two p × p matrices, and K itself is never f
 from abc import abstractmethod
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact
 from torch import Tensor
 
 from stiefel.base import Trivialisation
-from stiefel.linalg import add_product_, is_readable, skew, transpose
+from stiefel.linalg import add_product_, is_readable, skew
 
 
 class CompactTrivialisation(Trivialisation):
@@ -26,17 +26,17 @@ class CompactTrivialisation(Trivialisation):
 
     @abstractmethod
     def coefficients(
-        self, rotation: Float[Tensor, "*b p p"], gram: Float[Tensor, "*b p p"]
-    ) -> tuple[Float[Tensor, "*b p p"], Float[Tensor, "*b p p"]]:
+        self, rotation: Inexact[Tensor, "*b p p"], gram: Inexact[Tensor, "*b p p"]
+    ) -> tuple[Inexact[Tensor, "*b p p"], Inexact[Tensor, "*b p p"]]:
         """Return (α, β) of the skew A and the positive semidefinite S = KᵀK; S = 0 where n = p."""
 
-    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+    def point(self, free: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b n p"]:
         n, p = free.shape[-2:]
         if n == p:
-            rotation = skew(transpose(self.base) @ free)
+            rotation = skew(self.base.mH @ free)
             return self.base @ self.coefficients(rotation, torch.zeros_like(rotation))[0]
         inner, square = _grams(self.base, free)
-        along, across = self.coefficients(skew(inner), square - transpose(inner) @ inner)
+        along, across = self.coefficients(skew(inner), square - inner.mH @ inner)
         return _combine(self.base, free, along - inner @ across, across)
 
 
@@ -45,7 +45,7 @@ class CompactTrivialisation(Trivialisation):
 
 
 def _grams(base: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
-    return _Grams.apply(base, free) if is_readable(free) else (transpose(base) @ free, transpose(free) @ free)
+    return _Grams.apply(base, free) if is_readable(free) else (base.mH @ free, free.mH @ free)
 
 
 def _combine(base: Tensor, free: Tensor, left: Tensor, right: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class _Grams(torch.autograd.Function):
 
     @staticmethod
     def forward(base: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
-        return transpose(base) @ free, transpose(free) @ free
+        return base.mH @ free, free.mH @ free
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -66,7 +66,7 @@ class _Grams(torch.autograd.Function):
     @staticmethod
     def backward(ctx, inner_grad: Tensor, square_grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         base, free = ctx.saved_tensors
-        return None, add_product_(base @ inner_grad, free, square_grad + transpose(square_grad))
+        return None, add_product_(base @ inner_grad, free, square_grad + square_grad.mH)
 
 
 class _Combine(torch.autograd.Function):
@@ -83,4 +83,4 @@ class _Combine(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         base, free, _, right = ctx.saved_tensors
-        return None, grad @ transpose(right), transpose(base) @ grad, transpose(free) @ grad
+        return None, grad @ right.mH, base.mH @ grad, free.mH @ grad

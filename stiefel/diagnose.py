@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Literal, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from stiefel.attach import OnStiefel
 from stiefel.errors import NonFiniteError, StiefelError
-from stiefel.linalg import transpose
-from stiefel.manifold import FLOATS, residual, residual_in_eps
+from stiefel.linalg import widen
+from stiefel.manifold import FIELDS, residual, residual_in_eps
 from stiefel.parameterisations import REGISTRY
 
 # A checkpoint's matrix counts as orthonormal up to this residual: a point stored in bfloat16 has 1e-2 or less.
@@ -51,7 +51,7 @@ class Diagnosis:
     parameterisation: its registered name, or `module:Class`.
     shape: (*batch, n, p) of the tall point.
     defect: ‖XᵀX − I‖₁ in units of n·eps of the weight's dtype.
-    determinant: the sign of det X if n = p, 0 for a batch with both signs; None if n > p.
+    determinant: the sign of det X if n = p, 0 for a batch with both signs; None if n > p or X is complex.
     free_norm: spectral norm of the free tensor.
     domain: the largest free_norm for which the parameterisation makes its claims.
     turn: the largest angle in [0, π] between X0·v and X·v over all v, X0 the point of the zero free tensor. It is
@@ -110,13 +110,17 @@ def inspect_state_dict(state: Mapping[str, object]) -> list[StoredMatrix]:
     """Return the orthonormal matrices (residual <= 0.1) and the parameterisations of a state_dict, in its order.
 
     A tensor of three or more dimensions is read as a kernel, (out, in·k·k), and as a batch of matrices if that
-    isn't orthonormal. Values that aren't floating-point tensors are passed over.
+    isn't orthonormal. Values that aren't floating-point or complex tensors are passed over.
 
     Cost: one product min(n, p)²·max(n, p) in float64 for each matrix.
     Raises: NonFiniteError with the key of a tensor that holds NaN. Infinities are allowed outside
     parameterisations: attention masks are stored with them.
     """
-    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor) and value.is_floating_point()}
+    tensors = {
+        key: value
+        for key, value in state.items()
+        if isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+    }
     for key, tensor in tensors.items():
         _refuse(key, tensor, tensor.isnan())
     pairs = dict(_pairs(tensors))
@@ -182,14 +186,14 @@ def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor, OnStiefel]]:
 def _diagnosis(path: str, free: Tensor, adapter: OnStiefel) -> Diagnosis:
     _refuse(path, free, ~free.isfinite())
     each = adapter.map
-    working = free if free.dtype in FLOATS else free.float()
+    working = free if free.dtype in FIELDS else free.float()
     with torch.autocast(free.device.type, enabled=False):
-        point, base = each(working), each(torch.zeros_like(working)).double()
+        point, base = each(working), widen(each(torch.zeros_like(working)))
     turn = distance = None
     if each.claims.optimiser == "any":
-        wide = point.double()
+        wide = widen(point)
         turn = float(2 * (torch.linalg.matrix_norm(wide - base, ord=2) / 2).clamp_max(1).asin().amax())
-        inner = transpose(base) @ wide
+        inner = base.mH @ wide
         eye = torch.eye(inner.shape[-1], dtype=inner.dtype, device=inner.device)
         distance = float(torch.linalg.matrix_norm(eye + inner, ord=-2).amin())
     return Diagnosis(
@@ -210,15 +214,15 @@ def _name(by: type[nn.Module]) -> str:
     return next((name for name, registered in REGISTRY.items() if registered == reference), reference)
 
 
-def _determinant(point: Float[Tensor, "*b n p"]) -> int | None:
-    if point.shape[-2] != point.shape[-1]:
+def _determinant(point: Inexact[Tensor, "*b n p"]) -> int | None:
+    if point.shape[-2] != point.shape[-1] or point.is_complex():
         return None
     signs = torch.linalg.det(point.double()).sign().flatten()
     return int(signs[0]) if bool((signs == signs[0]).all()) else 0
 
 
-def _spectral_norm(matrix: Float[Tensor, "*b n p"]) -> float:
-    return float(torch.linalg.matrix_norm(matrix.double(), ord=2).amax())
+def _spectral_norm(matrix: Inexact[Tensor, "*b n p"]) -> float:
+    return float(torch.linalg.matrix_norm(widen(matrix), ord=2).amax())
 
 
 def _refuse(name: str, tensor: Tensor, bad: Tensor) -> None:
@@ -249,12 +253,12 @@ def _plain(key: str, tensor: Tensor) -> Iterator[StoredMatrix]:
     """Yield `tensor` in the first of its readings, as a kernel or as a batch, that is nearly orthonormal."""
     for matrix in (tensor.flatten(1), tensor) if tensor.ndim > 2 else (tensor,):
         is_wide = matrix.shape[-2] < matrix.shape[-1]
-        tall = transpose(matrix) if is_wide else matrix
+        tall = matrix.mH if is_wide else matrix
         if _is_orthonormal(tall):
             side = "rows" if is_wide else "columns"
             yield StoredMatrix(key, "plain", tuple(tensor.shape), side, residual_in_eps(tall), None)
             return
 
 
-def _is_orthonormal(matrix: Float[Tensor, "*b n p"]) -> bool:
+def _is_orthonormal(matrix: Inexact[Tensor, "*b n p"]) -> bool:
     return bool((residual(matrix) <= NEARLY).all())

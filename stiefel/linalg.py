@@ -1,14 +1,17 @@
 """Batched linear algebra that the maps share: no manifold words in here.
 
-Everything is differentiable any number of times and works on `(*batch, …)` tensors of float32 or float64.
+Everything is differentiable any number of times and works on `(*batch, …)` tensors of float32 or float64, or their
+complex twins: Mᵀ is then the conjugate transpose, in every name and formula.
 """
 
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
+
+SINGLE = (torch.float32, torch.complex64)
 
 # Where Python can't look at the norm (torch.compile, vmap), this many squarings: right to ‖M‖₂ of about 25.
 _BLIND_SQUARINGS = 6
@@ -16,34 +19,38 @@ _BLIND_SQUARINGS = 6
 _LEAF = 64
 
 
-def transpose(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b p n"]:
-    """Return the transpose of the last two dimensions (a view)."""
-    return matrix.transpose(-2, -1)
+def widen(tensor: Inexact[Tensor, "..."]) -> Inexact[Tensor, "..."]:
+    """Return the tensor in float64, or complex128 if it is complex."""
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
 
 
-def sym(matrix: Float[Tensor, "*b p p"]) -> Float[Tensor, "*b p p"]:
-    """Return the symmetric part ½(M + Mᵀ)."""
-    return (matrix + transpose(matrix)) / 2
+def sym(matrix: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b p p"]:
+    """Return the symmetric part ½(M + Mᵀ); the Hermitian one of a complex matrix."""
+    return (matrix + matrix.mH) / 2
 
 
-def skew(matrix: Float[Tensor, "*b p p"]) -> Float[Tensor, "*b p p"]:
-    """Return the skew-symmetric part ½(M − Mᵀ)."""
-    return (matrix - transpose(matrix)) / 2
+def skew(matrix: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b p p"]:
+    """Return the skew-symmetric part ½(M − Mᵀ); the skew-Hermitian one of a complex matrix."""
+    return (matrix - matrix.mH) / 2
 
 
-def identity_like(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "p p"]:
+def identity_like(matrix: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "p p"]:
     """Return the identity of the last dimension's size, in the dtype and on the device of `matrix`."""
     return torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
 
 
-def leading_identity(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "n p"]:
+def leading_identity(matrix: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "n p"]:
     """Return the first p columns of the n × n identity, in the dtype and on the device of `matrix`."""
     return torch.eye(*matrix.shape[-2:], dtype=matrix.dtype, device=matrix.device)
 
 
 def add_product(
-    total: Float[Tensor, "*b n q"], left: Float[Tensor, "*b n p"], right: Float[Tensor, "*b p q"], *, scale: float = 1
-) -> Float[Tensor, "*b n q"]:
+    total: Inexact[Tensor, "*b n q"],
+    left: Inexact[Tensor, "*b n p"],
+    right: Inexact[Tensor, "*b p q"],
+    *,
+    scale: float = 1,
+) -> Inexact[Tensor, "*b n q"]:
     """Return scale·total + left·right in one pass over the result."""
     if total.ndim == 2:
         return torch.addmm(total, left, right, beta=scale)
@@ -53,8 +60,8 @@ def add_product(
 
 
 def add_product_(
-    total: Float[Tensor, "*b n q"], left: Float[Tensor, "*b n p"], right: Float[Tensor, "*b p q"]
-) -> Float[Tensor, "*b n q"]:
+    total: Inexact[Tensor, "*b n q"], left: Inexact[Tensor, "*b n p"], right: Inexact[Tensor, "*b p q"]
+) -> Inexact[Tensor, "*b n q"]:
     """Add left·right to `total` in place and return it.
 
     The product accumulates into `total` itself; `torch.addmm` copies it first, which at 3024 × 192 costs as much
@@ -72,15 +79,15 @@ def is_readable(tensor: Tensor) -> bool:
     return not (torch.compiler.is_compiling() or is_functorch_wrapped_tensor(tensor))
 
 
-def gram(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b p p"]:
+def gram(matrix: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b p p"]:
     """Return MᵀM; its adjoint M·(G + Gᵀ) is one product where autograd, blind to the symmetry, takes two."""
-    return _Gram.apply(matrix) if is_readable(matrix) else transpose(matrix) @ matrix
+    return _Gram.apply(matrix) if is_readable(matrix) else matrix.mH @ matrix
 
 
 class _Gram(torch.autograd.Function):
     @staticmethod
     def forward(matrix: Tensor) -> Tensor:
-        return transpose(matrix) @ matrix
+        return matrix.mH @ matrix
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -89,10 +96,10 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         (matrix,) = ctx.saved_tensors
-        return matrix @ (grad + transpose(grad))
+        return matrix @ (grad + grad.mH)
 
 
-def accretive_inverse(matrix: Float[Tensor, "*b p p"]) -> Float[Tensor, "*b p p"]:
+def accretive_inverse(matrix: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b p p"]:
     """Return M⁻¹ of a matrix whose symmetric part is at least I.
 
     Block elimination without pivoting, which such a matrix doesn't need: the Schur complements are of the same kind.
@@ -114,7 +121,7 @@ def accretive_inverse(matrix: Float[Tensor, "*b p p"]) -> Float[Tensor, "*b p p"
     return torch.cat([top, torch.cat([-left, schur], -1)], -2)
 
 
-def triangular_inverse(upper: Float[Tensor, "*b p p"]) -> Float[Tensor, "*b p p"]:
+def triangular_inverse(upper: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b p p"]:
     """Return the inverse of an upper triangular matrix, by blocks and products. Cost ⅓p³ flops, at p = 192 two times
     less time than LAPACK's triangular solve with p right-hand sides. Error c·p·eps·κ(M).
     """
@@ -127,12 +134,12 @@ def triangular_inverse(upper: Float[Tensor, "*b p p"]) -> Float[Tensor, "*b p p"
     return torch.cat([torch.cat([first, -first @ b @ second], -1), torch.cat([zero, second], -1)], -2)
 
 
-def norm_1(matrix: Float[Tensor, "*b p q"]) -> Float[Tensor, "*b"]:
+def norm_1(matrix: Inexact[Tensor, "*b p q"]) -> Inexact[Tensor, "*b"]:
     """Return the largest column sum ‖M‖₁ of each matrix; NaN where a matrix holds one."""
     return matrix.abs().sum(-2).amax(-1)
 
 
-def matrix_exp(matrix: Float[Tensor, "*b m m"], *, columns: int | None = None) -> Float[Tensor, "*b m k"]:
+def matrix_exp(matrix: Inexact[Tensor, "*b m m"], *, columns: int | None = None) -> Inexact[Tensor, "*b m k"]:
     """Return the first `columns` columns of exp(M); all of them by default.
 
     Differentiates its own scaling-and-squaring chain, twice the cost of the forward pass, where
@@ -145,7 +152,7 @@ def matrix_exp(matrix: Float[Tensor, "*b m m"], *, columns: int | None = None) -
     Al-Mohy & Higham 2009 (the scaling from the norm of a power).
     """
     columns = matrix.shape[-1] if columns is None else columns
-    is_single = matrix.dtype == torch.float32
+    is_single = matrix.dtype in SINGLE
     square = matrix @ matrix
     squarings = _squarings(matrix, square, degree=8 if is_single else 16)
     if squarings:
@@ -195,10 +202,10 @@ def _taylor_16(matrix: Tensor, square: Tensor) -> Tensor:
     return result
 
 
-def newton_schulz_step(matrix: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+def newton_schulz_step(matrix: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b n p"]:
     """Return X(3I − XᵀX)/2: a residual E = XᵀX − I becomes −¾E² + ¼E³, so 1e-7 becomes 1e-14.
 
     Cost 4np² flops. Needs ‖E‖₂ < 1.
     Source: Björck & Bowie 1971.
     """
-    return matrix @ (1.5 * identity_like(matrix) - 0.5 * (transpose(matrix) @ matrix))
+    return matrix @ (1.5 * identity_like(matrix) - 0.5 * (matrix.mH @ matrix))

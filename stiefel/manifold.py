@@ -4,11 +4,12 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact
 from torch import Tensor
 
 from stiefel.errors import DTypeError, NonFiniteError, ShapeError
 from stiefel.linalg import (
+    SINGLE,
     add_product,
     identity_like,
     is_readable,
@@ -17,36 +18,38 @@ from stiefel.linalg import (
     norm_1,
     skew,
     sym,
-    transpose,
+    widen,
 )
 
 Metric = Literal["canonical", "euclidean"]
 FLOATS = (torch.float32, torch.float64)
+FIELDS = (*FLOATS, torch.complex64, torch.complex128)
 
 
-def check(what: str, matrix: Tensor) -> None:
-    """Raise one clear sentence unless `matrix` is a finite tall float32 or float64 matrix (or a batch of them)."""
-    check_layout(what, matrix)
+def check(what: str, matrix: Tensor, *, dtypes: tuple[torch.dtype, ...] = FLOATS) -> None:
+    """Raise one clear sentence unless `matrix` is a finite tall matrix of one of the dtypes, or a batch of them."""
+    check_layout(what, matrix, dtypes=dtypes)
     if not bool(torch.isfinite(matrix.detach()).all()):
         raise NonFiniteError(what, int((~torch.isfinite(matrix)).sum()), matrix.numel())
 
 
-def check_layout(what: str, matrix: Tensor) -> None:
-    """Raise unless `matrix` is a tall float32 or float64 matrix (or a batch of them); values aren't read."""
-    if matrix.dtype not in FLOATS:
-        raise DTypeError(what, "float32 or float64", matrix.dtype)
+def check_layout(what: str, matrix: Tensor, *, dtypes: tuple[torch.dtype, ...] = FLOATS) -> None:
+    """Raise unless `matrix` is a tall matrix of one of the dtypes, or a batch of them; values aren't read."""
+    if matrix.dtype not in dtypes:
+        expected = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
+        raise DTypeError(what, expected, matrix.dtype)
     if matrix.ndim < 2 or not matrix.shape[-2] >= matrix.shape[-1] >= 1:
         cure = "transpose a wide matrix, or let stiefel.attach settle wide and tall"
         raise ShapeError(what, "(*batch, n, p) with n >= p >= 1", matrix.shape, cure=cure)
 
 
-def residual(point: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b"]:
+def residual(point: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b"]:
     """Return ‖XᵀX − I‖₁, computed in float64; 0 exactly on the manifold, NaN if X holds one. Cost 2np² flops."""
-    wide = point.detach().double()
-    return norm_1(transpose(wide) @ wide - identity_like(wide))
+    wide = widen(point.detach())
+    return norm_1(wide.mH @ wide - identity_like(wide))
 
 
-def residual_in_eps(point: Float[Tensor, "*b n p"]) -> float:
+def residual_in_eps(point: Inexact[Tensor, "*b n p"]) -> float:
     """Return the worst residual of a batch in units of n·eps of the point's dtype.
 
     LAPACK's own tests accept an orthogonal factor up to 30 of these units.
@@ -54,7 +57,9 @@ def residual_in_eps(point: Float[Tensor, "*b n p"]) -> float:
     return float(residual(point).amax()) / (point.shape[-2] * torch.finfo(point.dtype).eps)
 
 
-def tangent_projection(point: Float[Tensor, "*b n p"], ambient: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+def tangent_projection(
+    point: Inexact[Tensor, "*b n p"], ambient: Inexact[Tensor, "*b n p"]
+) -> Inexact[Tensor, "*b n p"]:
     """Return U = G − X sym(XᵀG), the tangent vector at X nearest to G in the Euclidean metric.
 
     Cost 4np² flops, one p × p temporary. Error <= c·n·eps·‖G‖ if `point` has residual <= n·eps.
@@ -62,21 +67,21 @@ def tangent_projection(point: Float[Tensor, "*b n p"], ambient: Float[Tensor, "*
     Raises: ShapeError if n < p.
     Source: Edelman, Arias & Smith 1998, section 2.2.
     """
-    check_layout("point", point)
-    return ambient - point @ sym(transpose(point) @ ambient)
+    check_layout("point", point, dtypes=FIELDS)
+    return ambient - point @ sym(point.mH @ ambient)
 
 
 def split_tangent(
-    point: Float[Tensor, "*b n p"], ambient: Float[Tensor, "*b n p"]
-) -> tuple[Float[Tensor, "*b p p"], Float[Tensor, "*b n p"]]:
+    point: Inexact[Tensor, "*b n p"], ambient: Inexact[Tensor, "*b n p"]
+) -> tuple[Inexact[Tensor, "*b p p"], Inexact[Tensor, "*b n p"]]:
     """Return (A, K) of the tangent projection U = X A + K of `ambient`: A skew, XᵀK = 0. Cost 4np² flops."""
-    inner = transpose(point) @ ambient
+    inner = point.mH @ ambient
     return skew(inner), ambient - point @ inner
 
 
 def exp(
-    point: Float[Tensor, "*b n p"], tangent: Float[Tensor, "*b n p"], *, metric: Metric = "canonical"
-) -> Float[Tensor, "*b n p"]:
+    point: Inexact[Tensor, "*b n p"], tangent: Inexact[Tensor, "*b n p"], *, metric: Metric = "canonical"
+) -> Inexact[Tensor, "*b n p"]:
     """Return the end of the geodesic of unit time that leaves X with velocity U.
 
     Cost: 10np² flops and an exponential of size 2p; the Euclidean metric takes another of size p.
@@ -84,16 +89,16 @@ def exp(
 
     Source: Edelman, Arias & Smith 1998, equations 2.42 (canonical) and 2.22 (Euclidean).
     """
-    check_layout("point", point)
+    check_layout("point", point, dtypes=FIELDS)
     rotation, normal = split_tangent(point, tangent)
     coefficients = euclidean_coefficients if metric == "euclidean" else geodesic_coefficients
-    along, across = coefficients(rotation, transpose(normal) @ normal)
+    along, across = coefficients(rotation, normal.mH @ normal)
     return point @ along + normal @ across
 
 
 def geodesic_coefficients(
-    rotation: Float[Tensor, "*b p p"], gram: Float[Tensor, "*b p p"]
-) -> tuple[Float[Tensor, "*b p p"], Float[Tensor, "*b p p"]]:
+    rotation: Inexact[Tensor, "*b p p"], gram: Inexact[Tensor, "*b p p"]
+) -> tuple[Inexact[Tensor, "*b p p"], Inexact[Tensor, "*b p p"]]:
     """Return (T, N) with X·T + K·N the end of the canonical geodesic of U = X·A + K, given A and S = KᵀK.
 
     They are the first p columns of exp [[A, −S], [I, 0]]. Applied to [I; 0], the k-th power of that matrix has the
@@ -121,7 +126,7 @@ def _terms(square: Tensor, gram: Tensor) -> int | None:
     # T_k = X0ᵀ·Wᵏ·X0 is bounded by the powers of ‖W‖₂, at most the larger root of t² = ‖A‖·t + ‖S‖.
     turn, stretch = norm_1(square.detach()).sqrt(), norm_1(gram.detach())
     norm = float((turn + (turn**2 + 4 * stretch).sqrt()).amax()) / 2
-    highest = 13 if gram.dtype in (torch.float32, torch.complex64) else 18
+    highest = 13 if gram.dtype in SINGLE else 18
     limit = torch.finfo(gram.dtype).eps / 4
     # Written so that NaN finds no degree.
     return next((k for k in range(2, highest + 1) if norm ** (k + 1) / math.factorial(k + 1) <= limit), None)
@@ -140,8 +145,8 @@ def _squared_coefficients(rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tenso
 
 
 def euclidean_coefficients(
-    rotation: Float[Tensor, "*b p p"], gram: Float[Tensor, "*b p p"]
-) -> tuple[Float[Tensor, "*b p p"], Float[Tensor, "*b p p"]]:
+    rotation: Inexact[Tensor, "*b p p"], gram: Inexact[Tensor, "*b p p"]
+) -> tuple[Inexact[Tensor, "*b p p"], Inexact[Tensor, "*b p p"]]:
     """Return (α, β) with X·α + K·β the end of the Euclidean geodesic of U = X·A + K, given A and S = KᵀK.
 
     The canonical geodesic whose rotation runs at twice its speed, turned back on the right by exp(−A).
@@ -152,15 +157,15 @@ def euclidean_coefficients(
     return along @ back, across @ back
 
 
-def dense_exp(point: Float[Tensor, "*b n p"], tangent: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+def dense_exp(point: Inexact[Tensor, "*b n p"], tangent: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b n p"]:
     """Return exp(W)·X with the n × n skew W = X A Xᵀ + K Xᵀ − X Kᵀ: the canonical geodesic written out in full.
 
     Cost about eight products of 2n³ flops or more: the oracle of `exp`.
     """
     rotation, normal = split_tangent(point, tangent)
     # With B = (K + X A/2)·Xᵀ this is B − Bᵀ, skew to the last bit.
-    half = (normal + point @ rotation / 2) @ transpose(point)
-    return matrix_exp(half - transpose(half)) @ point
+    half = (normal + point @ rotation / 2) @ point.mH
+    return matrix_exp(half - half.mH) @ point
 
 
 def random_point(
@@ -168,20 +173,20 @@ def random_point(
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str | None = None,
-) -> Float[Tensor, "*b n p"]:
+) -> Inexact[Tensor, "*b n p"]:
     """Return a point drawn uniformly (Haar measure) from St(n, p), `shape` = (*batch, n, p).
 
     Raises: ShapeError if n < p; DTypeError unless `dtype` is float32 or float64.
     Source: the polar factor of a Gaussian matrix is uniform (Chikuse 2003, theorem 2.2.1).
     """
     gaussian = torch.randn(*shape, generator=generator, dtype=dtype, device=device)
-    check_layout("random point", gaussian)
+    check_layout("random point", gaussian, dtypes=FIELDS)
     return nearest_point(gaussian)
 
 
 def nearest_point(
-    ambient: Float[Tensor, "*b n p"], *, determinant: Literal[1, -1] | None = None
-) -> Float[Tensor, "*b n p"]:
+    ambient: Inexact[Tensor, "*b n p"], *, determinant: Literal[1, -1] | None = None
+) -> Inexact[Tensor, "*b n p"]:
     """Return the point of St(n, p) nearest to `ambient` in the Frobenius norm: its polar factor.
 
     `determinant` asks for the nearest one of that component, 1 for rotations and −1 for reflections; n = p only.
@@ -192,10 +197,12 @@ def nearest_point(
     Cost: a QR of n × p and an SVD of p × p.
     Raises: ShapeError, DTypeError, NonFiniteError.
     """
-    check("matrix", ambient)
-    q, r = torch.linalg.qr(ambient.detach().double())
+    check("matrix", ambient, dtypes=FIELDS)
+    q, r = torch.linalg.qr(widen(ambient.detach()))
     left, _, right = torch.linalg.svd(r)
     if determinant is not None:
+        if ambient.is_complex():
+            raise DTypeError("matrix", "real to have a determinant of 1 or −1", ambient.dtype)
         if ambient.shape[-2] != ambient.shape[-1]:
             raise ShapeError("matrix", "n × n to have a determinant", ambient.shape, cure="leave determinant out")
         sign = torch.linalg.det(q) * torch.linalg.det(left) * torch.linalg.det(right)

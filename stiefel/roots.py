@@ -7,14 +7,14 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact
 from torch import Tensor
 
-from stiefel.linalg import add_product, identity_like, is_readable, norm_1, skew, sym, transpose
+from stiefel.linalg import add_product, identity_like, is_readable, norm_1, skew, sym
 
 # Newton-Schulz steps before an eigendecomposition, which takes the time of 8 (p = 1024) to 100 (p = 16) products,
 # is the better bargain: with two in float32 and three in float64 the root costs at most 13 products.
-_STEPS = {torch.float32: 2, torch.float64: 3}
+_STEPS = {torch.float32: 2, torch.complex64: 2, torch.float64: 3, torch.complex128: 3}
 
 
 class Root(NamedTuple):
@@ -30,7 +30,7 @@ class Root(NamedTuple):
     vectors: Tensor
 
 
-def root(matrix: Float[Tensor, "*b p p"]) -> Root:
+def root(matrix: Inexact[Tensor, "*b p p"]) -> Root:
     """Return M^{-1/2} of a symmetric matrix with no eigenvalue below 1, outside autograd.
 
     By products alone where the spectrum is narrow, which it is near a base: (I + E)^{-1/2} of the centred M by its
@@ -66,7 +66,7 @@ def root(matrix: Float[Tensor, "*b p p"]) -> Root:
     return Root(inverse / centre**0.5, span, empty, empty)
 
 
-def commutator(matrix: Float[Tensor, "*b p p"], found: Root, right: Float[Tensor, "*b p p"]) -> Tensor:
+def commutator(matrix: Inexact[Tensor, "*b p p"], found: Root, right: Inexact[Tensor, "*b p p"]) -> Tensor:
     """Return ΨH − HΨ for the skew Ψ with ΨH + HΨ = B, where H = M^{1/2}, B is skew and `found` is `root(M)`.
 
     In the eigenbasis entry by entry, else by Chebyshev's iteration, one product a step: 6 steps near a base.
@@ -126,7 +126,7 @@ def _chebyshev_steps(delta: float, dtype: torch.dtype) -> int:
     return 0 if rate == 0 else math.ceil(math.log(torch.finfo(dtype).eps / 2) / math.log(rate))
 
 
-def inverse_sqrt(matrix: Float[Tensor, "*b p p"]) -> Float[Tensor, "*b p p"]:
+def inverse_sqrt(matrix: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b p p"]:
     """Return M^{-1/2} of a symmetric positive definite matrix.
 
     Its derivative solves a Sylvester equation in the eigenbasis found here, so equal eigenvalues (the identity
@@ -150,10 +150,10 @@ def _inverse_sqrt_by_chords(matrix: Tensor, values: Tensor, vectors: Tensor) -> 
     constants. It moves nothing but rounding, and its k-th step makes the k-th derivative right.
     """
     eye, sums = identity_like(matrix), values.sqrt().unsqueeze(-1) + values.sqrt().unsqueeze(-2)
-    root = (vectors * values.rsqrt().unsqueeze(-2)) @ transpose(vectors)
+    root = (vectors * values.rsqrt().unsqueeze(-2)) @ vectors.mH
     for _ in range(4):
-        residual = transpose(vectors) @ (root @ matrix @ root - eye) @ vectors
-        root = root - vectors @ (residual / sums) @ transpose(vectors)
+        residual = vectors.mH @ (root @ matrix @ root - eye) @ vectors
+        root = root - vectors @ (residual / sums) @ vectors.mH
     return root
 
 
@@ -162,7 +162,7 @@ class _InverseSqrt(torch.autograd.Function):
 
     @staticmethod
     def forward(matrix: Tensor, values: Tensor, vectors: Tensor) -> Tensor:
-        return (vectors * values.rsqrt().unsqueeze(-2)) @ transpose(vectors)
+        return (vectors * values.rsqrt().unsqueeze(-2)) @ vectors.mH
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -181,8 +181,8 @@ class _Sylvester(torch.autograd.Function):
 
     @staticmethod
     def forward(root: Tensor, right: Tensor, values: Tensor, vectors: Tensor) -> Tensor:
-        middle = transpose(vectors) @ right @ vectors
-        return vectors @ (middle / (values.unsqueeze(-1) + values.unsqueeze(-2))) @ transpose(vectors)
+        middle = vectors.mH @ right @ vectors
+        return vectors @ (middle / (values.unsqueeze(-1) + values.unsqueeze(-2))) @ vectors.mH
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -194,4 +194,4 @@ class _Sylvester(torch.autograd.Function):
         root, values, vectors, solution = ctx.saved_tensors
         right = _Sylvester.apply(root, grad, values, vectors)
         # dZ·X + X·dZ + Z·dX + dX·Z = dG, so the adjoint of dZ is −(R·Xᵀ + Xᵀ·R), R the adjoint of dG.
-        return -(right @ transpose(solution) + transpose(solution) @ right), right, None, None
+        return -(right @ solution.mH + solution.mH @ right), right, None, None

@@ -1,13 +1,13 @@
 """Move the base of a parameterisation when its free tensor comes near the edge of its claims, optimiser and all."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Inexact
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from stiefel.attach import OnStiefel
 from stiefel.base import Trivialisation
-from stiefel.linalg import norm_1, transpose
+from stiefel.linalg import norm_1
 from stiefel.manifold import tangent_projection
 from stiefel.optim.joint import Joint
 
@@ -49,10 +49,11 @@ class AutoRebase:
 
     def _is_far(self, adapter: OnStiefel, free: Tensor) -> bool:
         limit = self.threshold * adapter.map.claims.domain
-        if not float(torch.linalg.matrix_norm(free.float()).amax()) > limit:
+        free = free.to(adapter.map.base.dtype)
+        if not float(torch.linalg.matrix_norm(free).amax()) > limit:
             return False
         # √‖FᵀF‖₁ bounds the spectral norm as well, and for a large full-rank matrix it is several times smaller.
-        return float(norm_1(transpose(free.float()) @ free.float()).amax()) > limit**2
+        return float(norm_1(free.mH @ free).amax()) > limit**2
 
     def _rebase(self, adapter: OnStiefel, free: Tensor) -> None:
         base = adapter.map.base
@@ -67,5 +68,5 @@ class AutoRebase:
                 child.state.pop(free, None)
 
 
-def _carried(moment: Float[Tensor, "*b n p"], base: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+def _carried(moment: Inexact[Tensor, "*b n p"], base: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b n p"]:
     return tangent_projection(base, moment.to(base.dtype))

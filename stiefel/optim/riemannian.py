@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from stiefel.errors import NonFiniteError, OffManifoldError, SettingError
-from stiefel.linalg import identity_like, is_readable, sym, transpose
+from stiefel.linalg import identity_like, is_readable, sym
 from stiefel.manifold import check, residual
 
 
@@ -188,14 +188,14 @@ def retract(
 
 def _cholesky_qr(matrix: Float[Tensor, "k n p"]) -> tuple[Float[Tensor, "k n p"], Int[Tensor, "k"]]:
     """Return Q and LAPACK's verdict on the Gram matrix: 0 if it is positive definite."""
-    upper, failure = torch.linalg.cholesky_ex(transpose(matrix) @ matrix, upper=True)
+    upper, failure = torch.linalg.cholesky_ex(matrix.mH @ matrix, upper=True)
     # The inverse and a product take less time than a triangular solve with n right-hand sides.
     return matrix @ torch.linalg.solve_triangular(upper, identity_like(matrix), upper=True), failure
 
 
 def _tangent(point: Float[Tensor, "k n p"], ambient: Float[Tensor, "k n p"]) -> Float[Tensor, "k n p"]:
     """Return G − X sym(XᵀG), accumulated inside the product: see `stiefel.manifold.tangent_projection`."""
-    return torch.baddbmm(ambient, point, sym(transpose(point) @ ambient), alpha=-1)
+    return torch.baddbmm(ambient, point, sym(point.mH @ ambient), alpha=-1)
 
 
 def _alike(points: list[Tensor]) -> list[list[Tensor]]:

@@ -25,6 +25,7 @@ class Cayley(HandDifferentiated, Trivialisation):
         metric="canonical",
         optimiser="any",
         cost="8np² + 2p³",
+        field="complex",
     )
 
     def evaluate(self, base: Tensor, free: Tensor) -> Evaluation:

@@ -2,7 +2,7 @@
 
 import math
 
-from jaxtyping import Float
+from jaxtyping import Inexact
 from torch import Tensor
 
 from stiefel.base import Claims, Trivialisation
@@ -21,7 +21,8 @@ class DenseExponential(Trivialisation):
         metric="canonical",
         optimiser="any",
         cost="(10 + 2s)·n³",
+        field="complex",
     )
 
-    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+    def point(self, free: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b n p"]:
         return dense_exp(self.base, free)

@@ -25,6 +25,7 @@ class Exponential(CompactTrivialisation):
         metric="canonical",
         optimiser="any",
         cost="8np² + c·(2p)³",
+        field="complex",
     )
 
     def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:

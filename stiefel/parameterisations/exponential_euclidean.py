@@ -26,6 +26,7 @@ class ExponentialEuclidean(CompactTrivialisation):
         metric="euclidean",
         optimiser="any",
         cost="8np² + c·(2p)³",
+        field="complex",
     )
 
     def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,7 @@ class Polar(HandDifferentiated, Trivialisation):
         metric="euclidean",
         optimiser="any",
         cost="8np² + c·p³",
+        field="complex",
     )
 
     def evaluate(self, base: Tensor, free: Tensor) -> Evaluation:

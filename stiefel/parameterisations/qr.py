@@ -30,6 +30,7 @@ class QR(HandDifferentiated, Trivialisation):
         metric="euclidean",
         optimiser="any",
         cost="8np² + ⅔p³",
+        field="complex",
     )
 
     def evaluate(self, base: Tensor, free: Tensor) -> Evaluation:
