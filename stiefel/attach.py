@@ -17,6 +17,7 @@ from stiefel.base import Parameterisation
 from stiefel.errors import AttachedError, DTypeError, NotAttachedError, ShapeError
 from stiefel.linalg import newton_schulz_step
 from stiefel.manifold import FIELDS, nearest_point
+from stiefel.precision import full_precision
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -54,8 +55,7 @@ class OnStiefel(nn.Module):
         self.map: Parameterisation = registry.get(by)(*tall, dtype=_working(weight.dtype), device=weight.device)
 
     def forward(self, free: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "..."]:
-        # Under autocast the products inside a map would run in bfloat16: an orthogonality error of 1e-2.
-        with torch.autocast(free.device.type, enabled=False):
+        with full_precision(free.device):
             point = self.map(free.to(_working(free.dtype)))
             if self.polish:
                 point = newton_schulz_step(point)

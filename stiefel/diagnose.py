@@ -22,6 +22,7 @@ from stiefel.errors import NonFiniteError, StiefelError
 from stiefel.linalg import widen
 from stiefel.manifold import FIELDS, residual, residual_in_eps
 from stiefel.parameterisations import REGISTRY
+from stiefel.precision import full_precision
 
 # A checkpoint's matrix counts as orthonormal up to this residual: a point stored in bfloat16 has 1e-2 or less.
 NEARLY = 0.1
@@ -187,7 +188,7 @@ def _diagnosis(path: str, free: Tensor, adapter: OnStiefel) -> Diagnosis:
     _refuse(path, free, ~free.isfinite())
     each = adapter.map
     working = free if free.dtype in FIELDS else free.float()
-    with torch.autocast(free.device.type, enabled=False):
+    with full_precision(free.device):
         point, base = each(working), widen(each(torch.zeros_like(working)))
     turn = distance = None
     if each.claims.optimiser == "any":

@@ -50,6 +50,17 @@ class NonFiniteError(StiefelError):
         )
 
 
+class OutOfReachError(StiefelError):
+    """A free tensor so far from its base that its map can't be computed in its dtype."""
+
+    def __init__(self, what: str, limit: float, norm: float):
+        self.what, self.limit, self.norm = what, limit, norm
+        super().__init__(
+            f"{what} must have a spectral norm below about {limit:.0f} in its dtype, got {norm:.2g}; "
+            "call stiefel.rebase, or use stiefel.optim.AutoRebase, before it gets there"
+        )
+
+
 class AttachedError(StiefelError):
     """A module whose tensor has a parameterisation already."""
 

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from stiefel.adjoint import Evaluation, HandDifferentiated
 from stiefel.base import Claims, Trivialisation
+from stiefel.errors import OutOfReachError
 from stiefel.linalg import add_product, identity_like, is_readable, norm_1, sym, triangular_inverse
 
-# One pass leaves a residual of c·eps·κ, κ = ‖YᵀY‖₂ as YᵀY >= I. At the edge of the domain the norm below is some
-# 40 at p = 192 and the residual 0.3 n·eps; where ‖F‖₂ = 300 one pass would leave 2e4 n·eps.
+# One pass leaves a residual of c·eps·κ, κ = ‖YᵀY‖₂ as YᵀY >= I. At the edge of the domain ‖YᵀY‖₁ is 37 or less
+# (3024 × 192) and the residual 0.2 n·eps or less; at ‖F‖₂ = 300 and rank one it would be 1442 n·eps (60 × 20).
 _SECOND_PASS = 100.0
 
 
@@ -18,7 +19,10 @@ class QR(HandDifferentiated, Trivialisation):
     """X = Y·R⁻¹, Y = X0 + U, RᵀR = YᵀY = I + UᵀU, R upper triangular with a positive diagonal.
 
     Far outside the domain, where YᵀY is ill-conditioned, a second pass orthonormalises again; so it does where Python
-    can't look at the norm (torch.compile, vmap, a GPU, which reading would stall).
+    can't look at the norm (torch.compile, vmap, a GPU, which reading would stall). Past ‖F‖₂ of 1/(8√eps), 362 in
+    float32, YᵀY need not be positive definite to rounding: the CPU says so, elsewhere the point is wrong.
+
+    Raises: OutOfReachError, on CPU in eager mode.
     """
 
     claims = Claims(
@@ -55,7 +59,11 @@ class QR(HandDifferentiated, Trivialisation):
 
 
 def _inverse_factor(gram: Tensor) -> Tensor:
-    return triangular_inverse(torch.linalg.cholesky_ex(gram, upper=True)[0])
+    factor, failure = torch.linalg.cholesky_ex(gram, upper=True)
+    if gram.device.type == "cpu" and is_readable(gram) and bool(failure.any()):
+        norm = float(norm_1(gram.detach()).amax()) ** 0.5
+        raise OutOfReachError("free tensor of 'qr'", torch.finfo(gram.dtype).eps ** -0.5 / 8, norm)
+    return triangular_inverse(factor)
 
 
 def _is_well_conditioned(gram: Tensor) -> bool:

@@ -4,7 +4,7 @@ A test with "still" in its name asserts the peer's defect: one that fails after 
 which detour of ours can go.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -254,3 +254,31 @@ def test_our_nested_reverse_derivatives_are_right(name: str) -> None:
     zero = torch.zeros((), dtype=torch.float64)
     nested, difference = jacobian(slope, zero), (slope(zero + STEP) - slope(zero - STEP)) / (2 * STEP)
     assert (nested - difference).norm() <= DIFFERENCE * difference.norm()
+
+
+@pytest.fixture
+def lowest_precision() -> Iterator[None]:
+    """Allow float32 products in bfloat16, as training scripts do for speed."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lower_precision_of_products_reaches_no_weight_of_ours(name: str, lowest_precision: None) -> None:
+    layer = stiefel.attach(nn.Linear(200, 300, bias=False), by=name)
+    step = 1e-3 * torch.randn(300, 200, generator=torch.Generator().manual_seed(0))
+    layer.parametrizations["weight"].original.data.add_(step)
+    inside = layer.weight.detach()
+    assert torch.get_float32_matmul_precision() == "medium"
+    torch.set_float32_matmul_precision("highest")
+    assert torch.equal(inside, layer.weight)
+
+
+def test_the_precision_is_put_back_after_an_error(lowest_precision: None) -> None:
+    layer = stiefel.attach(nn.Linear(3, 5), by="cayley")
+    layer.parametrizations["weight"].original.data.fill_(torch.nan)
+    with pytest.raises(stiefel.StiefelError):
+        layer(torch.ones(3))
+    assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
