@@ -14,6 +14,7 @@ from proofs.wrong_derivatives import DetachedSolve, PolarThroughSVD, TangentButW
 from stiefel import Parameterisation, Trivialisation
 from stiefel.parameterisations.cayley import Cayley
 from stiefel.parameterisations.exponential import Exponential
+from stiefel.parameterisations.givens import Givens
 from stiefel.parameterisations.householder import Householder
 from stiefel.parameterisations.polar import Polar
 from stiefel.parameterisations.qr import QR
@@ -182,6 +183,24 @@ class TruncatedDiagonal(Householder):
         return free
 
 
+class OppositeSine(Givens):
+    """Turns the wrong way with the angles of the first column, which `right_inverse` reads the right way."""
+
+    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        first = torch.zeros_like(free)
+        first[..., 0] = 2.0
+        return super().point(free - first * (self.base + free))
+
+
+class ForgottenReflection(Givens):
+    """Makes every point from rotations alone, so that a square reflection comes back as a rotation."""
+
+    def recentre(self, point: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
+        free = super().recentre(point)
+        self.base.diagonal(dim1=-2, dim2=-1).fill_(1.0)
+        return free
+
+
 class UnsavedBase(Cayley):
     """Keeps its base out of the state_dict."""
 
@@ -229,6 +248,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(UnmovedBase, ("round trip", "zero gives base")),
     Mutant(UnsignedReflectors, ("round trip", "zero gives base", "equals oracle")),
     Mutant(TruncatedDiagonal, ("trained", "zero gives base")),
+    Mutant(OppositeSine, ("round trip", "zero gives base", "equals oracle")),
+    Mutant(ForgottenReflection, ("zero gives base",)),
     Mutant(UnsavedBase, ("saved and copied",)),
     Mutant(PointAsFree, ("on the manifold", "trained", "averaged")),
     Mutant(Unchecked, ("bad input refused",)),

@@ -100,6 +100,20 @@ def _householder(placed: Parameterisation, free: Tensor) -> Tensor:
     return result * _base(placed).diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
 
 
+def _givens(placed: Parameterisation, free: Tensor) -> Tensor:
+    angles = _base(placed) + free
+    n, p = angles.shape[-2:]
+    result = torch.eye(n, dtype=angles.dtype)[:, :p].repeat(*angles.shape[:-2], 1, 1)
+    # X = G_(n,1)…G_(2,1)·G_(n,2)…·E: one angle at a time, from the right.
+    for column in reversed(range(p)):
+        for row in range(column + 1, n):
+            angle = angles[..., row, column].unsqueeze(-1)
+            upper, lower = result[..., row - 1, :].clone(), result[..., row, :].clone()
+            result[..., row - 1, :] = angle.cos() * upper - angle.sin() * lower
+            result[..., row, :] = angle.sin() * upper + angle.cos() * lower
+    return result * _base(placed).diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
+
+
 def _riemannian(placed: Parameterisation, free: Tensor) -> Tensor:
     return free
 
@@ -109,6 +123,7 @@ ORACLES: dict[str, Oracle] = {
     "dense_exponential": _exponential,
     "exponential": _exponential,
     "exponential_euclidean": _exponential_euclidean,
+    "givens": _givens,
     "householder": _householder,
     "polar": _polar,
     "qr": _qr,

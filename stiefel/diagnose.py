@@ -79,7 +79,7 @@ class StoredMatrix:
 
     tensor: its key; for a parameterisation, the path of the weight.
     kind: "plain"; "point" for a parameterisation whose parameter is the point itself; "base" for one with a base
-        and a free tensor; "packed" if its base is no point (Householder's packs reflectors).
+        and a free tensor; "packed" if its base is no point (Householder's packs reflectors, Givens' angles).
     shape: as stored.
     side: which of its columns or rows can be orthonormal: columns if it is square or tall.
     defect: ‖XᵀX − I‖₁ in units of n·eps of the stored dtype, of the base if the kind is "base"; None if "packed".

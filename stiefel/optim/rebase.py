@@ -22,8 +22,8 @@ class AutoRebase:
     weight stays as it is, to rounding. The optimiser's state of a `Trivialisation` is carried along: its first
     moment is projected to the tangent space at the new base, as a buffer is transported on the manifold; its
     second moment, a scale for each entry of the ambient matrix, is kept, and so is its step count. Any other map
-    (Householder, whose coordinates are reflectors that a new base replaces one and all) starts with a fresh state,
-    and so does a tensor whose optimiser keeps anything else than Adam's and SGD's moments.
+    (Householder, Givens: their coordinates are reflectors or angles that a new base replaces one and all) starts
+    with a fresh state, and so does a tensor whose optimiser keeps anything else than Adam's and SGD's moments.
 
     Source: Lezcano-Casado 2019 (dynamic trivialisation).
     """

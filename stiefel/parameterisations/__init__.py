@@ -8,6 +8,7 @@ REGISTRY: dict[str, str] = {
     "dense_exponential": "stiefel.parameterisations.dense_exponential:DenseExponential",
     "exponential": "stiefel.parameterisations.exponential:Exponential",
     "exponential_euclidean": "stiefel.parameterisations.exponential_euclidean:ExponentialEuclidean",
+    "givens": "stiefel.parameterisations.givens:Givens",
     "householder": "stiefel.parameterisations.householder:Householder",
     "polar": "stiefel.parameterisations.polar:Polar",
     "qr": "stiefel.parameterisations.qr:QR",

@@ -125,8 +125,9 @@ def test_a_carried_momentum_still_descends(name: str) -> None:
     assert all(later < earlier for earlier, later in itertools.pairwise(losses))
 
 
-def test_householder_starts_with_a_fresh_state() -> None:
-    module = layer("householder")
+@pytest.mark.parametrize("name", ["givens", "householder"])
+def test_a_map_whose_coordinates_a_new_base_replaces_starts_with_a_fresh_state(name: str) -> None:
+    module = layer(name)
     optimiser = torch.optim.AdamW(module.parameters(), lr=1e-2)
     descend(module, optimiser, torch.ones(9, 4))
     push(module, 2.0)
