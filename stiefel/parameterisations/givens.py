@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from stiefel.base import Claims, Parameterisation
-from stiefel.linalg import is_readable, leading_identity, transpose
+from stiefel.linalg import is_readable, leading_identity
 
 # Rotations are multiplied into blocks of this many rows and columns of angles. Forward and backward at 768 × 192 take
 # 222 ms of one CPU core stage by stage (1), 136 with 8, 141 with 32, 200 with 128; 32 has the fewest steps in a row.
@@ -101,7 +101,7 @@ def _grid(angles: Float[Tensor, "*b n p"], tile: int) -> Float[Tensor, "*b colum
     n, p = angles.shape[-2:]
     columns, depth = (-(-size // tile) * tile for size in (p, max(n - 1, 1)))
     width = max(n, depth)
-    rows = pad(transpose(torch.tril(angles, -1)), (0, width - n, 0, columns - p))
+    rows = pad(torch.tril(angles, -1).mT, (0, width - n, 0, columns - p))
     # Read with a stride of width + 1, each row starts one entry further on. What comes in at a row's end is the
     # start of the next row: zeros, as they were above the diagonal.
     return pad(rows.flatten(-2)[..., 1:], (0, columns + 1)).unflatten(-1, (columns, width + 1))[..., :depth]
@@ -166,9 +166,9 @@ class _Assemble(torch.autograd.Function):
         state, grad, result = output.clone(), grad.clone(), torch.zeros_like(flat)
         for stage in _stages(columns, depth, 2 * output.shape[-2] // size):
             rows, which = stage.rows(size), stage.blocks(depth)
-            back = transpose(flat[..., which, :, :])
+            back = flat[..., which, :, :].mT
             before, above = back @ _split(state, stage, size), _split(grad, stage, size)
-            result = _put(result, above @ transpose(before), -3, which)
+            result = _put(result, above @ before.mT, -3, which)
             state = _put(state, before.flatten(-3, -2), -2, rows)
             grad = _put(grad, (back @ above).flatten(-3, -2), -2, rows)
         return result.unflatten(-3, (columns, depth)), None, None
