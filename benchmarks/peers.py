@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 import stiefel
+from benchmarks.measure import Step
 
-Step = Callable[[], object]
 Maker = Callable[[Tensor, Tensor], Step]
 
 

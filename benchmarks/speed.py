@@ -2,18 +2,16 @@
 
     python -m benchmarks.speed --shape 3024x192 --out benchmarks/results/speed-cpu.json
 
-Times are medians, and are given in multiples of one n·p·p matrix product taken in the same run, because ratios
-survive a noisy machine where milliseconds don't.
+Times are medians, and are given in multiples of one n·p·p matrix product. It and all entries are taken in turn in the
+same run, because ratios survive a noisy machine where milliseconds don't.
 """
 
 import argparse
-import json
 import re
 import statistics
 import sys
-import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,13 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 import stiefel
+from benchmarks.measure import Step, times_ms, write
 from benchmarks.peers import Maker, ours, peers
-from distill.environment import environment
 from stiefel import console
 
 DEFAULT_SHAPES = ("3024x192", "768x192", "192x192")
 # torch's default map, what the released VkD code runs (a row of its own because the goal is stated against it).
 REFERENCE = "torch orthogonal (default map)"
+UNIT = "matrix product"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,9 +51,7 @@ def _main(argv: Sequence[str] | None) -> int:
         _print(shape, rows)
         results.append({"shape": list(shape), "rows": rows})
     if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        document = {"device": arguments.device, "environment": environment(), "results": results}
-        arguments.out.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        write(arguments.out, {"device": arguments.device, "results": results})
     return 0
 
 
@@ -63,42 +60,23 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Return for each entry `step_ms` (median), `products` (multiples of one n·p·p product) and `steps` timed.
 
-    The first row, "matrix product", is that unit; entries run in float32.
+    The first row, "matrix product", is that unit; entries run in float32, in turn.
     """
     generator = torch.Generator().manual_seed(0)
     point = stiefel.random_point(*shape, generator=generator).to(device)
     upstream = torch.randn(*shape, generator=generator).to(device)
     square = torch.randn(*shape[:-2], shape[-1], shape[-1], generator=generator).to(device)
-    product_ms, count = _median_ms(lambda: point @ square, seconds=seconds, device=device)
-    rows = {"matrix product": {"step_ms": product_ms, "products": 1.0, "steps": float(count)}}
-    for name, make in makers.items():
-        with warnings.catch_warnings():
-            # A peer may warn (torch's LU solve of a wide system does); its figure stands all the same.
-            warnings.simplefilter("ignore")
-            step_ms, count = _median_ms(make(point, upstream), seconds=seconds, device=device)
-        rows[name] = {"step_ms": step_ms, "products": step_ms / product_ms, "steps": float(count)}
-    return rows
-
-
-def _median_ms(step: Callable[[], object], *, seconds: float, device: str) -> tuple[float, int]:
-    synchronise = torch.cuda.synchronize if device == "cuda" else _nothing
-    started = time.perf_counter()
-    times: list[float] = []
-    step()  # The first call pays for allocations and lazy initialisation; it counts only if it fills the time.
-    synchronise()
-    first = time.perf_counter() - started
-    while not times or time.perf_counter() - started < seconds:
-        if first > seconds:
-            return first * 1e3, 1
-        before = time.perf_counter()
-        step()
-        synchronise()
-        times.append(time.perf_counter() - before)
-    return statistics.median(times) * 1e3, len(times)
-
-
-def _nothing() -> None:
-    """The CPU needs no synchronisation."""
+    steps: dict[str, Step] = {UNIT: lambda: point @ square}
+    steps |= {name: make(point, upstream) for name, make in makers.items()}
+    with warnings.catch_warnings():
+        # A peer may warn (torch's LU solve of a wide system does); its figure stands all the same.
+        warnings.simplefilter("ignore")
+        times = times_ms(steps, seconds=seconds, device=device)
+    medians = {name: statistics.median(each) for name, each in times.items()}
+    return {
+        name: {"step_ms": median, "products": median / medians[UNIT], "steps": len(times[name])}
+        for name, median in medians.items()
+    }
 
 
 def _print(shape: Sequence[int], rows: dict[str, dict[str, float]]) -> None:

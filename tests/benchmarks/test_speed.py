@@ -25,3 +25,8 @@ def test_every_map_and_peer_is_measured(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_wrong_shape_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert speed.main(["--shape", "3x"]) == 2
     assert "expected a shape such as 3024x192" in capsys.readouterr().err
+
+
+def test_every_map_that_geotorch_has_is_a_peer() -> None:
+    geotorch = pytest.importorskip("geotorch")
+    assert {f"geotorch {name}" for name in geotorch.SO.trivializations} <= set(peers())
