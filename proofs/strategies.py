@@ -6,13 +6,13 @@ from functools import partial
 import torch
 
 from proofs.cases import BASES, STRUCTURES, Base, Case, Structure
-from proofs.errors import MissingExtraError
 from stiefel import Claims
+from stiefel.errors import MissingExtraError
 
 try:
     from hypothesis import strategies as st
 except ModuleNotFoundError as error:
-    raise MissingExtraError("sampling cases", "hypothesis") from error
+    raise MissingExtraError("sampling cases", "hypothesis", extra="proofs") from error
 
 # The largest step drawn for a map that claims every free tensor.
 UNBOUNDED_NORM = 10.0

@@ -1,6 +1,6 @@
 """Stiefel parameterisations, swapped by a flag: weights whose columns (or rows) stay orthonormal."""
 
-from stiefel import geodesics, manifold, optim
+from stiefel import geodesics, interop, manifold, optim
 from stiefel.attach import adapter, attach, cached, detach, rebase
 from stiefel.base import Claims, Parameterisation, Trivialisation
 from stiefel.compact import CompactTrivialisation
@@ -26,6 +26,7 @@ __all__ = [
     "geodesics",
     "get",
     "inspect_state_dict",
+    "interop",
     "manifold",
     "names",
     "nearest_point",

@@ -59,18 +59,26 @@ class OnStiefel(nn.Module):
             point = self.map(free.to(_working(free.dtype)))
             if self.polish:
                 point = newton_schulz_step(point)
-        matrix = point.mH if self.is_wide else point
-        return matrix.reshape(self.weight_shape).to(free.dtype)
+        return self.weight_of(point).to(free.dtype)
 
     def right_inverse(self, weight: Inexact[Tensor, "..."]) -> Inexact[Tensor, "*b n p"]:
         if weight.shape != self.weight_shape:
             raise ShapeError("weight", str(tuple(self.weight_shape)), weight.shape, cure="assign one of that shape")
-        matrix = weight.detach().reshape(self.matrix_shape).to(_working(weight.dtype))
-        tall = matrix.mH if self.is_wide else matrix
+        tall = self.tall_of(weight.detach()).to(_working(weight.dtype))
         if self.determinant is not None:
             tall = nearest_point(tall, determinant=self.determinant)
         free = self.map.right_inverse(tall)
         return free.to(weight.dtype)
+
+    def weight_of(self, point: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "..."]:
+        """Return a tall point in the layout of the weight."""
+        matrix = point.mH if self.is_wide else point
+        return matrix.reshape(self.weight_shape)
+
+    def tall_of(self, weight: Inexact[Tensor, "..."]) -> Inexact[Tensor, "*b n p"]:
+        """Return the tall matrix of a weight: the inverse of `weight_of`."""
+        matrix = weight.reshape(self.matrix_shape)
+        return matrix.mH if self.is_wide else matrix
 
 
 def attach(
@@ -126,7 +134,7 @@ def rebase(module: Module) -> Module:
     refer to the old coordinates: reset them or expect one odd step.
     Source: Lezcano-Casado 2019.
     """
-    for holder, each in _attached(module):
+    for holder, each in attached(module):
         holder.original.copy_(each.right_inverse(each(holder.original)))
     return module
 
@@ -148,9 +156,18 @@ def free_tensors(module: nn.Module) -> Iterator[nn.Parameter]:
     A tensor that needs a class of its own and lost it (`load_state_dict(…, assign=True)` makes a plain parameter
     of a geoopt one) gets it back first.
     """
-    for holder, each in _attached(module):
+    for holder, each in attached(module):
         holder.original = each.map.parameter(cast(nn.Parameter, holder.original))
         yield cast(nn.Parameter, holder.original)
+
+
+def attached(module: nn.Module) -> Iterator[tuple[parametrize.ParametrizationList, OnStiefel]]:
+    """Yield every parameterisation inside `module`, behind the list that holds its trained tensor as `original`."""
+    for holder in module.modules():
+        if isinstance(holder, parametrize.ParametrizationList):
+            for each in holder:
+                if isinstance(each, OnStiefel):
+                    yield holder, each
 
 
 def cached() -> AbstractContextManager[None]:
@@ -163,14 +180,6 @@ def cached() -> AbstractContextManager[None]:
     the whole process, emptied on leaving.
     """
     return parametrize.cached()
-
-
-def _attached(module: nn.Module) -> Iterator[tuple[parametrize.ParametrizationList, OnStiefel]]:
-    for holder in module.modules():
-        if isinstance(holder, parametrize.ParametrizationList):
-            for each in holder:
-                if isinstance(each, OnStiefel):
-                    yield holder, each
 
 
 def _is_attached(module: nn.Module, tensor_name: str) -> bool:

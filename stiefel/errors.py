@@ -23,6 +23,14 @@ class PluginError(StiefelError):
         super().__init__(f"can't use {reference!r}: {reason}; expected 'module:Class' naming an importable class")
 
 
+class MissingExtraError(StiefelError):
+    """An optional package that isn't installed."""
+
+    def __init__(self, what: str, package: str, *, extra: str):
+        self.what, self.package, self.extra = what, package, extra
+        super().__init__(f"{what} needs {package}; install `stiefel-distill[{extra}]`")
+
+
 class ShapeError(StiefelError):
     """A tensor of the wrong shape."""
 
@@ -95,11 +103,11 @@ class NotConvergedError(StiefelError):
 
 
 class SettingError(StiefelError):
-    """A number that an optimiser can't work with."""
+    """A number that an optimiser or a solver can't work with."""
 
     def __init__(self, what: str, expected: str, got: object):
         self.what, self.expected, self.got = what, expected, got
-        super().__init__(f"{what} must be {expected}, got {got}; correct it where the optimiser is built")
+        super().__init__(f"{what} must be {expected}, got {got}; correct it in the call")
 
 
 class OffManifoldError(StiefelError):
@@ -111,3 +119,11 @@ class OffManifoldError(StiefelError):
             f"a point must have orthonormal columns, got ‖XᵀX − I‖₁ = {defect:.2g} for shape {self.shape}; "
             "start from stiefel.nearest_point(matrix), or give the matrix to a Euclidean optimiser"
         )
+
+
+class CostError(StiefelError):
+    """A cost that a deterministic solver can't minimise."""
+
+    def __init__(self, got: str, cure: str):
+        self.got, self.cure = got, cure
+        super().__init__(f"a cost must be one real number that depends on the points alone, got {got}; {cure}")

@@ -16,11 +16,17 @@ FORBIDDEN = {
     "proofs": ("benchmarks", "tests"),
     "benchmarks": ("tests",),
 }
+# Of stiefel's extras: what `import stiefel` must do without.
+OPTIONAL = ("pymanopt", "hypothesis", "timm", "ray")
 FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
 def imported(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse((ROOT / file).read_text())):
+    yield from names_in(ast.parse((ROOT / file).read_text()), file)
+
+
+def names_in(tree: ast.AST, file: Path) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -43,6 +49,12 @@ def test_nobody_imports_a_command_line(file: Path) -> None:
 @pytest.mark.parametrize("file", [file for file in FILES if "parameterisations" in file.parts], ids=str)
 def test_parameterisation_files_never_import_each_other(file: Path) -> None:
     assert [name for name in imported(file) if name.startswith("stiefel.parameterisations.")] == []
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.parts[0] == "stiefel"], ids=str)
+def test_an_optional_package_is_imported_where_it_is_used(file: Path) -> None:
+    outside = [node for node in ast.parse((ROOT / file).read_text()).body if not isinstance(node, ast.FunctionDef)]
+    assert [name for node in outside for name in names_in(node, file) if name.split(".")[0] in OPTIONAL] == []
 
 
 def test_the_task_contract_never_imports_a_task() -> None:

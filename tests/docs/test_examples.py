@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,16 @@ def blocks(page: str) -> list[str]:
 def test_the_example_of_distilling_ones_own_model_runs() -> None:
     (code,) = blocks("docs/distil-your-own-model.md")
     exec(code, {})
+
+
+def test_the_examples_of_the_solvers_reach_what_the_page_says() -> None:
+    names: dict[str, Any] = {}
+    one, module = blocks("docs/solvers.md")
+    exec(one, names)
+    best = float(names["spectrum"][:3].sum())
+    assert names["minimum"].cost == pytest.approx(-best, rel=1e-9)
+    exec(module, names)
+    assert names["minimum"].stopped_by == "gradient norm"
 
 
 @pytest.fixture

@@ -129,6 +129,42 @@ def test_a_parameter_on_another_manifold_gets_geoopts_optimiser_and_resumes(opti
     assert torch.linalg.vector_norm(whole.weight, dim=-1).sub(1).abs().max() < 1e-6
 
 
+PRODUCT = geoopt.ProductManifold((geoopt.EuclideanStiefel(), (6, 2)), (geoopt.Sphere(), (4,)))
+ELSEWHERE: dict[str, tuple[geoopt.Manifold, Tensor]] = {
+    "canonical": (geoopt.Stiefel(), torch.eye(6, 2)),
+    "exact": (geoopt.EuclideanStiefelExact(), torch.eye(6, 2)),
+    "scaled": (geoopt.Scaled(geoopt.EuclideanStiefel(), 2.0), torch.eye(6, 2)),
+    "product": (PRODUCT, PRODUCT.pack_point(torch.eye(6, 2), torch.eye(4)[0])),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_geoopts_other_manifolds_keep_geoopts_optimiser_and_their_points(where: str, name: str) -> None:
+    manifold, start = ELSEWHERE[where]
+    target = torch.randn(start.shape, generator=torch.Generator().manual_seed(0))
+    layer = nn.Module()
+    layer.point = geoopt.ManifoldParameter(start.clone(), manifold=manifold)
+    optimiser = stiefel.optim.build(layer, name, lr=1e-2)
+    assert not isinstance(optimiser, RiemannianAdam | RiemannianSGD)
+    losses = []
+    for _ in range(20):
+        optimiser.zero_grad()
+        loss = (layer.point - target).square().sum()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    # geoopt's exact retraction drifts by about an eps a step.
+    assert manifold.check_point_on_manifold(layer.point.detach(), atol=1e-5)
+
+
+def test_a_geoopt_tensor_trains_once_it_is_a_parameter_and_keeps_its_manifold() -> None:
+    layer = nn.Module()
+    layer.point = geoopt.ManifoldParameter(geoopt.ManifoldTensor(torch.eye(6, 2), manifold=geoopt.EuclideanStiefel()))
+    assert type(stiefel.optim.build(layer, "sgd", lr=0.1)) is RiemannianSGD
+
+
 def test_the_names_are_those_of_the_error() -> None:
     assert OPTIMISERS == ["adam", "adamw", "sgd"]
     with pytest.raises(UnknownNameError, match="unknown optimiser 'lion'; choose one of adam, adamw, sgd"):
