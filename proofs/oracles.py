@@ -100,7 +100,7 @@ def _householder(placed: Parameterisation, free: Tensor) -> Tensor:
     return result * _base(placed).diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
 
 
-def _riemannian(placed: Parameterisation, free: Tensor) -> Tensor:
+def _point_itself(placed: Parameterisation, free: Tensor) -> Tensor:
     return free
 
 
@@ -110,7 +110,8 @@ ORACLES: dict[str, Oracle] = {
     "exponential": _exponential,
     "exponential_euclidean": _exponential_euclidean,
     "householder": _householder,
+    "landing": _point_itself,
     "polar": _polar,
     "qr": _qr,
-    "riemannian": _riemannian,
+    "riemannian": _point_itself,
 }

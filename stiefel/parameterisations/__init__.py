@@ -9,6 +9,7 @@ REGISTRY: dict[str, str] = {
     "exponential": "stiefel.parameterisations.exponential:Exponential",
     "exponential_euclidean": "stiefel.parameterisations.exponential_euclidean:ExponentialEuclidean",
     "householder": "stiefel.parameterisations.householder:Householder",
+    "landing": "stiefel.parameterisations.landing:Landing",
     "polar": "stiefel.parameterisations.polar:Polar",
     "qr": "stiefel.parameterisations.qr:QR",
     "riemannian": "stiefel.parameterisations.riemannian:Riemannian",
