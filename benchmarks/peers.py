@@ -19,12 +19,17 @@ Maker = Callable[[Tensor, Tensor], Step]
 
 
 def ours(name: str) -> Maker:
-    """Return the maker for a map of ours, at an arbitrary base and a free tensor away from 0."""
+    """Return the maker for a map of ours, at an arbitrary base and a free tensor away from 0.
+
+    A map that needs a Riemannian optimiser has no work of its own: a step of what `stiefel.optim.build` gives it.
+    """
 
     def make(point: Tensor, upstream: Tensor) -> Step:
-        if stiefel.get(name).claims.optimiser == "riemannian":
-            return _step(stiefel.optim.RiemannianSGD)(point, upstream)
         parameterisation = stiefel.get(name)(*point.shape, dtype=point.dtype, device=point.device)
+        if parameterisation.claims.optimiser == "riemannian":
+            parameter = parameterisation.parameter(nn.Parameter(point.clone()))
+            stepper = stiefel.optim.build(nn.ParameterList([parameter]), "sgd", lr=1e-3)
+            return _stepping(parameter, stepper, upstream)
         start = parameterisation.right_inverse(point)
         # Spectral norm about 0.5: as far from the base as some hundred steps of training go.
         noise = torch.randn_like(start)
@@ -64,15 +69,17 @@ def _step(optimiser: Callable[..., torch.optim.Optimizer]) -> Maker:
             point.clone(),
             manifold=geoopt.EuclideanStiefel(),  # pyright: ignore[reportCallIssue]
         )
-        stepper = optimiser([parameter], lr=1e-3)
-
-        def step() -> None:
-            parameter.grad = upstream
-            stepper.step()
-
-        return step
+        return _stepping(parameter, optimiser([parameter], lr=1e-3), upstream)
 
     return make
+
+
+def _stepping(parameter: nn.Parameter, optimiser: torch.optim.Optimizer, upstream: Tensor) -> Step:
+    def step() -> None:
+        parameter.grad = upstream
+        optimiser.step()
+
+    return step
 
 
 class _Layer(nn.Module):

@@ -12,10 +12,13 @@ from torch import Tensor
 from proofs.compact_forms import CompactCayley, CompactPolar
 from proofs.wrong_derivatives import DetachedSolve, PolarThroughSVD, TangentButWrong, WrongForwardMode
 from stiefel import Parameterisation, Trivialisation
+from stiefel.linalg import newton_schulz_step
+from stiefel.optim.retraction import LandingStiefel
 from stiefel.parameterisations.cayley import Cayley
 from stiefel.parameterisations.exponential import Exponential
 from stiefel.parameterisations.givens import Givens
 from stiefel.parameterisations.householder import Householder
+from stiefel.parameterisations.landing import Landing
 from stiefel.parameterisations.polar import Polar
 from stiefel.parameterisations.qr import QR
 
@@ -218,6 +221,19 @@ class PointAsFree(Trivialisation):
         return self.base + free
 
 
+class OneStepStiefel(LandingStiefel):
+    """Takes one Newton-Schulz step after a step of any length, as public codes of landing do."""
+
+    def retr(self, x: Tensor, u: Tensor) -> Tensor:
+        return newton_schulz_step(x + u)
+
+
+class UnguardedLanding(Landing):
+    """Lands in one step whatever the length; trained by geoopt's optimisers, which ask the manifold to retract."""
+
+    manifold = OneStepStiefel
+
+
 class Unchecked(Cayley):
     """Takes whatever comes."""
 
@@ -252,5 +268,6 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(ForgottenReflection, ("zero gives base",)),
     Mutant(UnsavedBase, ("saved and copied",)),
     Mutant(PointAsFree, ("on the manifold", "trained", "averaged")),
+    Mutant(UnguardedLanding, ("trained",)),
     Mutant(Unchecked, ("bad input refused",)),
 )

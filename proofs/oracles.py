@@ -114,7 +114,7 @@ def _givens(placed: Parameterisation, free: Tensor) -> Tensor:
     return result * _base(placed).diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
 
 
-def _riemannian(placed: Parameterisation, free: Tensor) -> Tensor:
+def _point_itself(placed: Parameterisation, free: Tensor) -> Tensor:
     return free
 
 
@@ -125,7 +125,8 @@ ORACLES: dict[str, Oracle] = {
     "exponential_euclidean": _exponential_euclidean,
     "givens": _givens,
     "householder": _householder,
+    "landing": _point_itself,
     "polar": _polar,
     "qr": _qr,
-    "riemannian": _riemannian,
+    "riemannian": _point_itself,
 }

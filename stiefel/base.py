@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stiefel import manifold
 from stiefel.errors import DTypeError, NonFiniteError, ShapeError
-from stiefel.linalg import is_readable
+from stiefel.linalg import can_branch
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Parameterisation(nn.Module, ABC):
             raise DTypeError("free tensor", f"{self.base.dtype} like its base", free.dtype)
         if free.shape != self.base.shape:
             raise ShapeError("free tensor", str(tuple(self.base.shape)), free.shape, cure="build the map for it")
-        if free.device.type == "cpu" and is_readable(free):
+        if can_branch(free):
             _check_finite(free.detach())
         return self.point(free)
 

@@ -11,11 +11,17 @@ from stiefel.attach import free_tensors
 from stiefel.errors import UnknownNameError
 from stiefel.optim.geoopt_optimisers import ResumableRiemannianAdam
 from stiefel.optim.joint import Joint
+from stiefel.optim.retraction import LandingStiefel, Retraction
 from stiefel.optim.riemannian import RiemannianAdam, RiemannianSGD
 
 _Makers = Mapping[str, Callable[..., torch.optim.Optimizer]]
 _EUCLIDEAN: _Makers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 _ON_STIEFEL: _Makers = {"adam": RiemannianAdam, "adamw": RiemannianAdam, "sgd": RiemannianSGD}
+# By exact class: EuclideanStiefelExact, a subclass too, asks for a retraction that isn't one of ours.
+_RETRACTION_ON: Mapping[type[geoopt.Manifold], Retraction] = {
+    geoopt.EuclideanStiefel: "qr",
+    LandingStiefel: "landing",
+}
 _ELSEWHERE: _Makers = {
     "adam": ResumableRiemannianAdam,
     "adamw": ResumableRiemannianAdam,
@@ -35,10 +41,10 @@ def build(model: nn.Module, name: str = "adamw", *, lr: float, weight_decay: flo
     tensors of parameterisations, which it would pull towards an arbitrary base; a point on the manifold has
     constant norm. Betas, momentum and eps are torch's defaults, and are found in `param_groups`.
 
-    A point of St(n, p), that is a geoopt parameter on EuclideanStiefel, gets our `RiemannianSGD` or
-    `RiemannianAdam`, to which `lr` is the same step length as to torch's. A geoopt parameter on any other
-    manifold gets geoopt's own optimiser: its Adam divides by the norm of the whole gradient, so at the same `lr`
-    a tensor of m entries moves √m times less than under Adam.
+    A point of St(n, p), that is a geoopt parameter on EuclideanStiefel or on our LandingStiefel, gets our
+    `RiemannianSGD` or `RiemannianAdam` with its manifold's retraction; to them `lr` is the same step length as to
+    torch's. A geoopt parameter on any other manifold gets geoopt's own optimiser: its Adam divides by the norm of
+    the whole gradient, so at the same `lr` a tensor of m entries moves √m times less than under Adam.
 
     Raises: UnknownNameError; what `RiemannianSGD` raises for a point below float32 or off the manifold.
     """
@@ -46,23 +52,26 @@ def build(model: nn.Module, name: str = "adamw", *, lr: float, weight_decay: flo
         raise UnknownNameError("optimiser", name, _EUCLIDEAN)
     free = {id(tensor) for tensor in free_tensors(model)}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    points = [parameter for parameter in trained if _is_point(parameter)]
-    elsewhere = [each for each in trained if isinstance(each, geoopt.ManifoldParameter) and not _is_point(each)]
+    on_manifold = [parameter for parameter in trained if isinstance(parameter, geoopt.ManifoldParameter)]
+    points: list[dict[str, Any]] = [
+        {"params": [each for each in on_manifold if type(each.manifold) is manifold], "retraction": retraction}
+        for manifold, retraction in _RETRACTION_ON.items()
+    ]
+    elsewhere = [each for each in on_manifold if type(each.manifold) not in _RETRACTION_ON]
     others = [parameter for parameter in trained if not isinstance(parameter, geoopt.ManifoldParameter)]
     decayed = [parameter for parameter in others if parameter.ndim > 1 and id(parameter) not in free]
     plain = [parameter for parameter in others if parameter.ndim < 2 or id(parameter) in free]
-    groups: list[dict[str, Any]] = [
+    euclidean = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    optimisers = [_EUCLIDEAN[name]([group for group in groups if group["params"]], lr=lr)] if others else []
-    if points:
-        optimisers.append(_ON_STIEFEL[name](points, lr=lr))
+    optimisers = [_EUCLIDEAN[name](_filled(euclidean), lr=lr)] if others else []
+    if _filled(points):
+        optimisers.append(_ON_STIEFEL[name](_filled(points), lr=lr))
     if elsewhere:
         optimisers.append(_ELSEWHERE[name](elsewhere, lr=lr))
     return optimisers[0] if len(optimisers) == 1 else Joint(optimisers)
 
 
-def _is_point(parameter: nn.Parameter) -> bool:
-    # Not a subclass: EuclideanStiefelExact asks for another retraction than ours.
-    return isinstance(parameter, geoopt.ManifoldParameter) and type(parameter.manifold) is geoopt.EuclideanStiefel
+def _filled(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [group for group in groups if group["params"]]

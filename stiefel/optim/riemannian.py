@@ -5,16 +5,18 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from stiefel.errors import NonFiniteError, OffManifoldError, SettingError
-from stiefel.linalg import identity_like, is_readable, sym
+from stiefel.errors import OffManifoldError, SettingError, UnknownNameError
+from stiefel.linalg import sym
 from stiefel.manifold import check, residual
+from stiefel.optim.retraction import RETRACTIONS, Retraction
+from stiefel.precision import full_precision
 
 
 class _OnPoints(torch.optim.Optimizer, ABC):
-    """Moves points along tangent directions of the Euclidean metric and retracts them by Cholesky-QR.
+    """Moves points along tangent directions of the Euclidean metric and retracts them as the group says.
 
     Points of one shape, dtype and device within a group are stacked and stepped together. There is no weight
     decay, as ‖X‖_F = √p is constant. All state is tensors of the point's dtype, so a resumed run is bit for bit
@@ -28,6 +30,8 @@ class _OnPoints(torch.optim.Optimizer, ABC):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
+        if self.param_groups[-1]["retraction"] not in RETRACTIONS:
+            raise UnknownNameError("retraction", self.param_groups[-1]["retraction"], RETRACTIONS)
         for point in self.param_groups[-1]["params"]:
             check("point", point)
             defect = float(residual(point).amax())
@@ -74,10 +78,9 @@ class _OnPoints(torch.optim.Optimizer, ABC):
         point = _stack([point.detach() for point in points])
         grad = _stack([point.grad.detach() for point in points if point.grad is not None])
         state = {key: _stack([each[key] for each in states]) for key in states[0]}
-        # Under autocast the products would run in bfloat16: an orthogonality error of 1e-2.
-        with torch.autocast(point.device.type, enabled=False):
+        with full_precision(point.device):
             tangent, factor, state = self._propose(group, state, point, grad)
-            moved = retract(point, tangent, factor=-factor)
+            moved = RETRACTIONS[group["retraction"]](point, tangent, factor=-factor)
         _unstack(moved, [point.detach() for point in points])
         for key, value in state.items():
             _unstack(value, [each[key] for each in states])
@@ -89,18 +92,26 @@ class RiemannianSGD(_OnPoints):
     The first buffer is the tangent gradient, so the first step is tangent too. Nesterov takes
     P_X(G + momentum·(momentum·M + G)) as its direction, as torch's SGD does.
 
-    Cost 8np² flops a step and one Cholesky factorisation of p × p, or 12np² and two: see `retract`. Nesterov takes
-    4np² more.
+    Cost 4np² flops a step and a retraction: "qr" takes 4np² and one Cholesky factorisation of p × p, or twice that,
+    "landing" 4np² and none, or 6np². Nesterov takes 4np² more.
     Source: Absil, Mahony & Sepulchre 2008, sections 4.1 and 8.1.3 (transport by projection).
-    Raises: SettingError, ShapeError, DTypeError, NonFiniteError, OffManifoldError.
+    Raises: SettingError, UnknownNameError, ShapeError, DTypeError, NonFiniteError, OffManifoldError.
     """
 
-    def __init__(self, points: Iterable[Any], *, lr: float, momentum: float = 0.0, nesterov: bool = False):
+    def __init__(
+        self,
+        points: Iterable[Any],
+        *,
+        lr: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        retraction: Retraction = "qr",
+    ):
         if not 0 <= momentum < 1:
             raise SettingError("momentum", "in [0, 1)", momentum)
         if nesterov and momentum == 0:
             raise SettingError("momentum", "positive for nesterov", momentum)
-        super().__init__(points, lr=lr, momentum=momentum, nesterov=nesterov)
+        super().__init__(points, lr=lr, momentum=momentum, nesterov=nesterov, retraction=retraction)
 
     def _blank(self, group: dict[str, Any], point: Float[Tensor, "*b n p"]) -> dict[str, Tensor]:
         return {"momentum_buffer": torch.zeros_like(point)} if group["momentum"] else {}
@@ -125,17 +136,23 @@ class RiemannianAdam(_OnPoints):
     Entry by entry there is no direction that stays tangent. With the mean square of an entry in its place, `lr`
     means what it means to Adam: about the length by which an entry moves in one step.
 
-    Cost 12np² flops a step and one Cholesky factorisation of p × p, or 16np² and two: see `retract`.
+    Cost 8np² flops a step and a retraction, as for `RiemannianSGD`.
     Source: Bécigneul & Ganea 2019 (transport and retraction); Kingma & Ba 2015 (bias correction).
-    Raises: SettingError, ShapeError, DTypeError, NonFiniteError, OffManifoldError.
+    Raises: SettingError, UnknownNameError, ShapeError, DTypeError, NonFiniteError, OffManifoldError.
     """
 
     def __init__(
-        self, points: Iterable[Any], *, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+        self,
+        points: Iterable[Any],
+        *,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        retraction: Retraction = "qr",
     ):
         if not all(0 <= beta < 1 for beta in betas):
             raise SettingError("betas", "in [0, 1)", betas)
-        super().__init__(points, lr=lr, betas=betas, eps=eps)
+        super().__init__(points, lr=lr, betas=betas, eps=eps, retraction=retraction)
 
     def _blank(self, group: dict[str, Any], point: Float[Tensor, "*b n p"]) -> dict[str, Tensor]:
         # Counted in a tensor for each matrix: a Python number would be compiled in, and torch's `load_state_dict`
@@ -157,40 +174,6 @@ class RiemannianAdam(_OnPoints):
         root = (second / (1 - beta2**count)).sqrt() + group["eps"]
         factor = (group["lr"] / ((1 - beta1**count) * root)).to(point.dtype)
         return first, factor, {"exp_avg": first, "exp_avg_sq": second, "steps": steps}
-
-
-def retract(
-    point: Float[Tensor, "k n p"], tangent: Float[Tensor, "k n p"], *, factor: Float[Tensor, "k 1 1"] | float = 1.0
-) -> Float[Tensor, "k n p"]:
-    """Return the Q factor of X + factor·U with diag R > 0, by Cholesky factorisation of its Gram matrix.
-
-    The Gram matrix is that of the sum itself, not I + UᵀU: the defect of X doesn't enter, so nothing drifts. One
-    pass leaves a defect of c·n·eps·(1 + ‖U‖²), a second one c·n·eps, c < 1 in practice. CPU in eager mode takes
-    the second only after a step longer than 1 in the Frobenius norm; elsewhere reading the length would stall.
-    A step longer than 1/(8√eps) (362 in float32), many times round the manifold, is shortened to that: the first
-    Gram matrix of a longer one need not be positive definite.
-
-    Cost 4np² flops a pass and a factorisation of p × p. Defect <= 30·n·eps.
-    Raises: NonFiniteError on CPU in eager mode; otherwise a NaN step gives a NaN point.
-    Source: Absil, Mahony & Sepulchre 2008, example 4.1.3; Yamamoto et al. 2015 (Cholesky-QR twice).
-    """
-    longest = 1 / (8 * torch.finfo(point.dtype).eps ** 0.5)
-    length = torch.linalg.vector_norm(tangent, dim=(-2, -1), keepdim=True) * abs(factor)
-    moved = torch.addcmul(point, tangent, factor * (longest / length).clamp_max(1))
-    moved, failure = _cholesky_qr(moved)
-    if moved.device.type == "cpu" and is_readable(moved):
-        if bool(failure.any()):
-            raise NonFiniteError("step of a point", int((~tangent.isfinite()).sum()), tangent.numel())
-        if float(length.amax()) <= 1:
-            return moved
-    return _cholesky_qr(moved)[0]
-
-
-def _cholesky_qr(matrix: Float[Tensor, "k n p"]) -> tuple[Float[Tensor, "k n p"], Int[Tensor, "k"]]:
-    """Return Q and LAPACK's verdict on the Gram matrix: 0 if it is positive definite."""
-    upper, failure = torch.linalg.cholesky_ex(matrix.mH @ matrix, upper=True)
-    # The inverse and a product take less time than a triangular solve with n right-hand sides.
-    return matrix @ torch.linalg.solve_triangular(upper, identity_like(matrix), upper=True), failure
 
 
 def _tangent(point: Float[Tensor, "k n p"], ambient: Float[Tensor, "k n p"]) -> Float[Tensor, "k n p"]:

@@ -10,6 +10,7 @@ REGISTRY: dict[str, str] = {
     "exponential_euclidean": "stiefel.parameterisations.exponential_euclidean:ExponentialEuclidean",
     "givens": "stiefel.parameterisations.givens:Givens",
     "householder": "stiefel.parameterisations.householder:Householder",
+    "landing": "stiefel.parameterisations.landing:Landing",
     "polar": "stiefel.parameterisations.polar:Polar",
     "qr": "stiefel.parameterisations.qr:QR",
     "riemannian": "stiefel.parameterisations.riemannian:Riemannian",

@@ -8,7 +8,7 @@ from torch import Tensor
 from stiefel.adjoint import Evaluation, HandDifferentiated
 from stiefel.base import Claims, Trivialisation
 from stiefel.errors import OutOfReachError
-from stiefel.linalg import add_product, identity_like, is_readable, norm_1, sym, triangular_inverse
+from stiefel.linalg import add_product, can_branch, identity_like, inverse_cholesky, norm_1, sym
 
 # One pass leaves a residual of c·eps·κ, κ = ‖YᵀY‖₂ as YᵀY >= I. At the edge of the domain ‖YᵀY‖₁ is 37 or less
 # (3024 × 192) and the residual 0.2 n·eps or less; at ‖F‖₂ = 300 and rank one it would be 1442 n·eps (60 × 20).
@@ -59,12 +59,12 @@ class QR(HandDifferentiated, Trivialisation):
 
 
 def _inverse_factor(gram: Tensor) -> Tensor:
-    factor, failure = torch.linalg.cholesky_ex(gram, upper=True)
-    if gram.device.type == "cpu" and is_readable(gram) and bool(failure.any()):
+    inverse, failure = inverse_cholesky(gram)
+    if can_branch(gram) and bool(failure.any()):
         norm = float(norm_1(gram.detach()).amax()) ** 0.5
         raise OutOfReachError("free tensor of 'qr'", torch.finfo(gram.dtype).eps ** -0.5 / 8, norm)
-    return triangular_inverse(factor)
+    return inverse
 
 
 def _is_well_conditioned(gram: Tensor) -> bool:
-    return gram.device.type == "cpu" and is_readable(gram) and not bool((norm_1(gram.detach()) > _SECOND_PASS).any())
+    return can_branch(gram) and not bool((norm_1(gram.detach()) > _SECOND_PASS).any())

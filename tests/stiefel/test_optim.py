@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import stiefel
 from stiefel.errors import UnknownNameError
 from stiefel.optim.joint import Joint
+from stiefel.optim.retraction import LandingStiefel
 from stiefel.optim.riemannian import RiemannianAdam, RiemannianSGD
 
 NAMES = stiefel.names()
@@ -108,6 +109,25 @@ def test_frozen_parameters_are_left_out() -> None:
 def test_a_model_of_points_alone_needs_no_joint_optimiser() -> None:
     layer = stiefel.attach(nn.Linear(3, 5, bias=False), by="riemannian")
     assert type(stiefel.optim.build(layer, "adam", lr=0.1)) is RiemannianAdam
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_the_manifold_of_a_point_chooses_its_retraction(name: str) -> None:
+    network = nn.Sequential(*(stiefel.attach(nn.Linear(3, 5, bias=False), by=by) for by in ("landing", "riemannian")))
+    groups = stiefel.optim.build(network, name, lr=0.1).param_groups
+    assert {group["params"][0]: group["retraction"] for group in groups} == {
+        network[0].parametrizations.weight.original: "landing",
+        network[1].parametrizations.weight.original: "qr",
+    }
+
+
+def test_a_point_of_another_manifold_is_moved_to_that_of_its_map() -> None:
+    layer = stiefel.attach(nn.Linear(3, 5, bias=False), by="riemannian")
+    point = layer.parametrizations.weight.original
+    plain = nn.Linear(3, 5, bias=False)
+    plain.weight = point
+    stiefel.attach(plain, by="landing")
+    assert type(plain.parametrizations.weight.original.manifold) is LandingStiefel
 
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)

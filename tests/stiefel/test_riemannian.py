@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 
 import geoopt
 import pytest
@@ -16,17 +17,24 @@ from stiefel.errors import (
     SettingError,
     ShapeError,
     StiefelError,
+    UnknownNameError,
 )
 from stiefel.manifold import tangent_projection
 from stiefel.optim import RiemannianAdam, RiemannianSGD
-from stiefel.optim.riemannian import retract
+from stiefel.optim.retraction import RETRACTIONS, Retraction
 
-KINDS = {
-    "sgd": lambda points, lr: RiemannianSGD(points, lr=lr),
-    "momentum": lambda points, lr: RiemannianSGD(points, lr=lr, momentum=0.9),
-    "nesterov": lambda points, lr: RiemannianSGD(points, lr=lr, momentum=0.9, nesterov=True),
-    "adam": lambda points, lr: RiemannianAdam(points, lr=lr),
+RULES = {
+    "sgd": RiemannianSGD,
+    "momentum": partial(RiemannianSGD, momentum=0.9),
+    "nesterov": partial(RiemannianSGD, momentum=0.9, nesterov=True),
+    "adam": RiemannianAdam,
 }
+KINDS = {f"{rule} {name}": partial(RULES[rule], retraction=name) for rule in RULES for name in RETRACTIONS}
+
+
+def kinds(*rules: str) -> list[str]:
+    """Return the kinds of these direction rules, with each retraction."""
+    return [kind for kind in KINDS if kind.split()[0] in rules]
 
 
 def point(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Parameter:
@@ -38,10 +46,24 @@ def noise(seed: int, like: Tensor) -> Tensor:
     return torch.randn(like.shape, dtype=like.dtype, generator=torch.Generator().manual_seed(seed))
 
 
+def qr_factor(matrix: Tensor) -> Tensor:
+    """Return LAPACK's Q factor, with the signs that make the diagonal of R positive."""
+    q, r = torch.linalg.qr(matrix)
+    return q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
+
+
+def polar_factor(matrix: Tensor) -> Tensor:
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    return left @ right
+
+
+ORACLES = {"qr": qr_factor, "landing": polar_factor}
+
+
 def drift(kind: str, steps: int, shape: tuple[int, int] = (12, 4)) -> float:
     """Return the worst residual in n·eps seen on a walk of random gradients in float32."""
     walker = point(*shape)
-    optimiser = KINDS[kind]([walker], 0.05)
+    optimiser = KINDS[kind]([walker], lr=0.05)
     generator = torch.Generator().manual_seed(1)
     worst = 0.0
     for step in range(steps):
@@ -64,29 +86,27 @@ def test_a_hundred_thousand_steps_in_float32_do_not_drift(kind: str, unchecked_s
     assert drift(kind, 100_000) <= 30
 
 
-@pytest.mark.parametrize("kind", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("kind", kinds("sgd", "momentum", "adam"))
 def test_the_first_step_is_the_retraction_of_a_tangent_step(kind: str) -> None:
     walker = point(3, 9, 4, dtype=torch.float64)
     start = walker.detach().clone()
     walker.grad = noise(1, walker)
     tangent = tangent_projection(start, walker.grad)
-    size = torch.linalg.matrix_norm(tangent, keepdim=True) / math.sqrt(9 * 4) + 1e-8 if kind == "adam" else 1.0
-    KINDS[kind]([walker], 0.1).step()
-    # The oracle is LAPACK's QR, with the signs that make the diagonal of R positive.
-    q, r = torch.linalg.qr(start - 0.1 * tangent / size)
-    expected = q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
+    size = torch.linalg.matrix_norm(tangent, keepdim=True) / math.sqrt(9 * 4) + 1e-8 if kind in kinds("adam") else 1.0
+    KINDS[kind]([walker], lr=0.1).step()
+    expected = ORACLES[kind.split()[1]](start - 0.1 * tangent / size)
     assert torch.dist(walker.detach(), expected) <= 30 * 9 * torch.finfo(torch.float64).eps
 
 
-@pytest.mark.parametrize("kind", ["momentum", "nesterov"])
+@pytest.mark.parametrize("kind", kinds("momentum", "nesterov"))
 def test_momentum_follows_torch_where_the_manifold_is_flat(kind: str) -> None:
     # Over a short path a sphere of dimension 1 is its tangent line: St(2, 1) against torch's SGD on the angle.
     walker = point(2, 1, dtype=torch.float64)
     start = walker.detach().clone()
     across = torch.stack([-start[1], start[0]])
-    optimiser = KINDS[kind]([walker], 1e-6)
+    optimiser = KINDS[kind]([walker], lr=1e-6)
     angle = nn.Parameter(torch.zeros((), dtype=torch.float64))
-    twin = torch.optim.SGD([angle], lr=1e-6, momentum=0.9, nesterov=kind == "nesterov")
+    twin = torch.optim.SGD([angle], lr=1e-6, momentum=0.9, nesterov=kind in kinds("nesterov"))
     for _ in range(5):
         walker.grad, angle.grad = across.clone(), torch.ones_like(angle)
         optimiser.step()
@@ -95,15 +115,15 @@ def test_momentum_follows_torch_where_the_manifold_is_flat(kind: str) -> None:
     assert abs(float((across * walker.detach()).sum() - angle.detach())) <= (2e-5) ** 2
 
 
-@pytest.mark.parametrize("kind", ["momentum", "nesterov", "adam"])
+@pytest.mark.parametrize("kind", kinds("momentum", "nesterov", "adam"))
 def test_the_first_moment_is_tangent_at_the_point_that_is_left(kind: str) -> None:
     walker = point(9, 4, dtype=torch.float64)
-    optimiser = KINDS[kind]([walker], 0.3)
+    optimiser = KINDS[kind]([walker], lr=0.3)
     for step in range(6):
         left = walker.detach().clone()
         walker.grad = noise(10 + step, walker)
         optimiser.step()
-        moment = optimiser.state[walker]["exp_avg" if kind == "adam" else "momentum_buffer"]
+        moment = optimiser.state[walker]["exp_avg" if kind in kinds("adam") else "momentum_buffer"]
         assert (left.T @ moment + moment.T @ left).norm() <= 9 * torch.finfo(torch.float64).eps * moment.norm()
 
 
@@ -122,7 +142,7 @@ def test_stacked_points_move_as_they_would_alone(kind: str) -> None:
     together, alone = (
         [point(*shape, seed=seed, dtype=torch.float64) for seed, shape in enumerate(shapes)] for _ in "ab"
     )
-    optimisers = [KINDS[kind](together, 0.1), *(KINDS[kind]([each], 0.1) for each in alone)]
+    optimisers = [KINDS[kind](together, lr=0.1), *(KINDS[kind]([each], lr=0.1) for each in alone)]
     for step in range(4):
         for seed, pair in enumerate(zip(together, alone, strict=True)):
             for each in pair:
@@ -143,24 +163,24 @@ def test_a_loaded_state_continues_to_the_last_bit(kind: str, dtype: torch.dtype)
             optimiser.step()
 
     whole = point(10, 4, dtype=dtype)
-    whole_optimiser = KINDS[kind]([whole], 1e-2)
+    whole_optimiser = KINDS[kind]([whole], lr=1e-2)
     walk(whole, whole_optimiser, range(7))
     resumed = nn.Parameter(whole.detach().clone())
-    resumed_optimiser = KINDS[kind]([resumed], 1.0)
+    resumed_optimiser = KINDS[kind]([resumed], lr=1.0)
     resumed_optimiser.load_state_dict(copy.deepcopy(whole_optimiser.state_dict()))
     walk(whole, whole_optimiser, range(7, 15))
     walk(resumed, resumed_optimiser, range(7, 15))
     assert torch.equal(whole, resumed)
 
 
-@pytest.mark.parametrize("kind", ["nesterov", "adam"])
+@pytest.mark.parametrize("kind", kinds("nesterov", "adam"))
 def test_the_principal_subspace_is_found_to_a_gap_of_1e_6(kind: str) -> None:
     # Eigenvalues 1, 2, …, 50 in a random basis, exactly QDQᵀ: the maximum of tr XᵀAX is 50 + 49 + … + 46 = 240.
     basis = point(50, 50, seed=3, dtype=torch.float64).detach()
     matrix = basis @ torch.diag(torch.arange(1.0, 51.0, dtype=torch.float64)) @ basis.T
     walker = point(50, 5, seed=4, dtype=torch.float64)
-    optimiser = KINDS[kind]([walker], 3e-2 if kind == "adam" else 5e-3)
-    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.99 if kind == "adam" else 1.0)
+    optimiser = KINDS[kind]([walker], lr=3e-2 if kind in kinds("adam") else 5e-3)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.99 if kind in kinds("adam") else 1.0)
     for _ in range(1500):
         walker.grad = -2 * matrix @ walker.detach()
         optimiser.step()
@@ -173,7 +193,7 @@ def test_the_principal_subspace_is_found_to_a_gap_of_1e_6(kind: str) -> None:
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
 def test_a_poisoned_gradient_is_named_and_nothing_is_written(kind: str, poison: float) -> None:
     walker = point(9, 4)
-    optimiser = KINDS[kind]([walker], 0.1)
+    optimiser = KINDS[kind]([walker], lr=0.1)
     walker.grad = noise(1, walker)
     optimiser.step()
     before = copy.deepcopy((walker.detach(), optimiser.state_dict()["state"]))
@@ -185,14 +205,15 @@ def test_a_poisoned_gradient_is_named_and_nothing_is_written(kind: str, poison: 
         assert torch.equal(optimiser.state_dict()["state"][0][key], value)
 
 
-@pytest.mark.parametrize("length", [1e-30, 1.0, 300.0, 1e6, 1e18])
+@pytest.mark.parametrize("retraction", RETRACTIONS)
+@pytest.mark.parametrize("length", [1e-30, 0.03, 1.0, 2.0, 300.0, 1e6, 1e18, 1e30])
 @pytest.mark.parametrize("n", [4, 40, 400])
-def test_a_step_of_any_length_ends_on_the_manifold(length: float, n: int) -> None:
+def test_a_step_of_any_length_ends_on_the_manifold(length: float, n: int, retraction: Retraction) -> None:
     start = point(1, n, 4).detach()
     # The hardest tangent for a Gram matrix has rank one: condition number 1 + ‖U‖².
     rank_one = tangent_projection(start, noise(1, start)[..., :1] @ noise(2, start)[..., :1, :])
     for tangent in (rank_one, tangent_projection(start, noise(3, start))):
-        moved = retract(start, tangent / torch.linalg.matrix_norm(tangent), factor=length)
+        moved = RETRACTIONS[retraction](start, tangent / torch.linalg.matrix_norm(tangent), factor=length)
         assert stiefel.residual_in_eps(moved) <= 30
 
 
@@ -212,19 +233,21 @@ def test_a_closure_is_evaluated_once_with_gradients_on() -> None:
     assert walker[0].sum().item() < before
 
 
-def test_autocast_changes_no_bit_of_a_step() -> None:
+@pytest.mark.parametrize("retraction", RETRACTIONS)
+def test_autocast_changes_no_bit_of_a_step(retraction: Retraction) -> None:
     inside, outside = point(16, 4), point(16, 4)
     for walker, is_cast in ((inside, True), (outside, False)):
         walker.grad = noise(1, walker)
         with torch.autocast("cpu", torch.bfloat16, enabled=is_cast):
-            RiemannianAdam([walker], lr=0.1).step()
+            RiemannianAdam([walker], lr=0.1, retraction=retraction).step()
     assert torch.equal(inside, outside)
 
 
-def test_a_point_rounded_to_bfloat16_and_back_is_accepted_and_cleaned() -> None:
+@pytest.mark.parametrize("retraction", RETRACTIONS)
+def test_a_point_rounded_to_bfloat16_and_back_is_accepted_and_cleaned(retraction: Retraction) -> None:
     rounded = nn.Parameter(point(128, 128).detach().bfloat16().float())
     assert stiefel.residual_in_eps(rounded) > 1000
-    optimiser = RiemannianSGD([rounded], lr=0.1)
+    optimiser = RiemannianSGD([rounded], lr=0.1, retraction=retraction)
     rounded.grad = torch.zeros_like(rounded)
     optimiser.step()
     assert stiefel.residual_in_eps(rounded) <= 30
@@ -236,7 +259,7 @@ def compiled_walk(backend: str, kind: str) -> tuple[Tensor, Tensor]:
     ends = []
     for wrap in (lambda step: torch.compile(step, backend=backend), lambda step: step):
         walker = geoopt.ManifoldParameter(point(12, 4).detach().clone(), manifold=geoopt.EuclideanStiefel())
-        optimiser = KINDS[kind]([walker], 0.1)
+        optimiser = KINDS[kind]([walker], lr=0.1)
         step = wrap(optimiser.step)
         for seed in range(4):
             walker.grad = noise(10 + seed, walker)
@@ -245,7 +268,7 @@ def compiled_walk(backend: str, kind: str) -> tuple[Tensor, Tensor]:
     return ends[0], ends[1]
 
 
-@pytest.mark.parametrize("kind", ["momentum", "adam"])
+@pytest.mark.parametrize("kind", kinds("momentum", "adam"))
 def test_a_traced_step_stays_on_the_manifold(kind: str, unchecked_shapes: None) -> None:
     # geoopt's own step, traced, is silently a Euclidean one: residual 6 after four steps.
     traced, eager = compiled_walk("eager", kind)
@@ -259,6 +282,12 @@ def test_a_compiled_step_stays_on_the_manifold(kind: str, unchecked_shapes: None
     compiled, eager = compiled_walk("inductor", kind)
     assert stiefel.residual_in_eps(compiled) <= 30
     assert torch.dist(compiled, eager) <= 30 * 12 * torch.finfo(torch.float32).eps
+
+
+def test_an_unknown_retraction_is_refused_with_the_choices(unchecked_shapes: None) -> None:
+    for optimiser in (RiemannianSGD, RiemannianAdam):
+        with pytest.raises(UnknownNameError, match="unknown retraction 'polar'; choose one of qr, landing"):
+            optimiser([point(4, 2)], lr=1.0, retraction="polar")
 
 
 @pytest.mark.parametrize(
