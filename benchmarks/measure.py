@@ -17,7 +17,7 @@ Step = Callable[[], object]
 Key = TypeVar("Key")
 # Of each step, within its time: short beside what disturbs a machine. Five runs at 192 × 192 on two cores that six
 # other processes wanted: a multiple of the product spread by up to 253% one after another, by 76% in turn.
-TURNS = 50
+TURNS = 10
 
 
 def times_ms(steps: Mapping[Key, Step], *, seconds: float, device: str) -> dict[Key, list[float]]:

@@ -39,6 +39,12 @@ def identity_like(matrix: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "p p"]:
     return torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
 
 
+def add_identity_(matrix: Inexact[Tensor, "*b p p"], scale: float = 1.0) -> Inexact[Tensor, "*b p p"]:
+    """Add scale·I to the matrix in place and return it."""
+    matrix.diagonal(dim1=-2, dim2=-1).add_(scale)
+    return matrix
+
+
 def leading_identity(matrix: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "n p"]:
     """Return the first p columns of the n × n identity, in the dtype and on the device of `matrix`."""
     return torch.eye(*matrix.shape[-2:], dtype=matrix.dtype, device=matrix.device)
@@ -122,8 +128,12 @@ def accretive_inverse(matrix: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b 
     lower, right = c @ corner, corner @ b
     schur = accretive_inverse(d - lower @ b)
     left, up = schur @ lower, right @ schur
-    top = torch.cat([corner + right @ left, -up], -1)
-    return torch.cat([top, torch.cat([-left, schur], -1)], -2)
+    result = torch.empty_like(matrix, memory_format=torch.contiguous_format)
+    result[..., :half, :half] = add_product(corner, right, left)
+    result[..., :half, half:] = -up
+    result[..., half:, :half] = -left
+    result[..., half:, half:] = schur
+    return result
 
 
 def triangular_inverse(upper: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b p p"]:
@@ -134,9 +144,12 @@ def triangular_inverse(upper: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b 
     if p <= _LEAF:
         return torch.linalg.solve_triangular(upper, identity_like(upper), upper=True)
     half = p // 2
-    (a, b), (zero, d) = (rows.split([half, p - half], -1) for rows in upper.split([half, p - half], -2))
-    first, second = triangular_inverse(a), triangular_inverse(d)
-    return torch.cat([torch.cat([first, -first @ b @ second], -1), torch.cat([zero, second], -1)], -2)
+    first, second = triangular_inverse(upper[..., :half, :half]), triangular_inverse(upper[..., half:, half:])
+    result = torch.zeros_like(upper, memory_format=torch.contiguous_format)
+    result[..., :half, :half] = first
+    result[..., :half, half:] = -first @ upper[..., :half, half:] @ second
+    result[..., half:, half:] = second
+    return result
 
 
 def inverse_cholesky(gram: Inexact[Tensor, "*b p p"]) -> tuple[Inexact[Tensor, "*b p p"], Int[Tensor, "*b"]]:

@@ -4,17 +4,18 @@
 """
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Inexact
 from torch import Tensor
 
-from stiefel.linalg import add_product, identity_like, is_readable, norm_1, skew, sym
+from stiefel.linalg import add_identity_, add_product, identity_like, is_readable, norm_1, sym
 
-# Newton-Schulz steps before an eigendecomposition, which takes the time of 8 (p = 1024) to 100 (p = 16) products,
-# is the better bargain: with two in float32 and three in float64 the root costs at most 13 products.
-_STEPS = {torch.float32: 2, torch.complex64: 2, torch.float64: 3, torch.complex128: 3}
+# The products after which an eigendecomposition, which takes the time of 8 (p = 1024) to 100 (p = 16) of them, is the
+# better bargain: the commutator that follows takes as many again.
+_MOST_PRODUCTS = 13
 
 
 class Root(NamedTuple):
@@ -34,10 +35,10 @@ def root(matrix: Inexact[Tensor, "*b p p"]) -> Root:
     """Return M^{-1/2} of a symmetric matrix with no eigenvalue below 1, outside autograd.
 
     By products alone where the spectrum is narrow, which it is near a base: (I + E)^{-1/2} of the centred M by its
-    series to degree 8, after as many Newton-Schulz steps as bring ‖E‖₂ within the series' reach. Otherwise, and where
-    Python can't look at the norm, by an eigendecomposition. The bound of the norm is rigorous, ‖D‖₂² <= ‖D²‖₁.
+    series, after Newton-Schulz steps if those cost less than the series' higher terms. Otherwise by an
+    eigendecomposition. The norm is bounded rigorously, ‖D‖₂² <= ‖D²‖₁, and read: a GPU has to wait for it.
 
-    Cost: 4 products of p × p near the identity, 13 at most; else an eigendecomposition, about 10p³ flops.
+    Cost: 3 to 13 products of p × p, 6 where M <= 1.74·I in float32; else an eigendecomposition, about 10p³ flops.
     Error: c·p·eps·κ(M) relative.
     Source: Higham 2008, chapters 4 (Paterson & Stockmeyer's scheme) and 6 (Newton-Schulz).
     """
@@ -45,9 +46,9 @@ def root(matrix: Inexact[Tensor, "*b p p"]) -> Root:
     excess = matrix - eye
     square = excess @ excess
     span = norm_1(square).amax().sqrt()
-    steps = _steps(float(span), matrix.dtype)
+    plan = _plan(float(span), torch.finfo(matrix.dtype).eps)
     empty = matrix.new_empty(0)
-    if steps is None:
+    if plan is None:
         values, vectors = torch.linalg.eigh(matrix)
         return Root((vectors * values.rsqrt().unsqueeze(-2)) @ vectors.mH, span, values, vectors)
     # Centred on the middle of [1, 1 + b]: M = c·(I + E).
@@ -55,13 +56,14 @@ def root(matrix: Inexact[Tensor, "*b p p"]) -> Root:
     centre = 1 + half
     error = torch.sub(excess, eye, alpha=half) / centre
     square = (square.sub_(excess, alpha=2 * half) + half**2 * eye) / centre**2
+    steps, blocks = plan
     inverse = None
     for _ in range(steps):
         factor = eye - error / 2
         inverse = factor if inverse is None else inverse @ factor
         error = square @ torch.sub(error / 4, eye, alpha=0.75)
         square = error @ error
-    series = _series(error, square)
+    series = _series(error, square, blocks)
     inverse = series if inverse is None else inverse @ series
     return Root(inverse / centre**0.5, span, empty, empty)
 
@@ -88,33 +90,46 @@ def commutator(matrix: Inexact[Tensor, "*b p p"], found: Root, right: Inexact[Te
     weight = 2.0
     for _ in range(_chebyshev_steps(delta, matrix.dtype)):
         weight = 1 / (1 - delta**2 * weight / 4)
-        step = torch.sub(start, skew(current @ off), alpha=1 / centre)
-        previous, current = current, torch.lerp(previous, step, weight)
+        turned = current @ off
+        step = torch.lerp(previous, start, weight).sub_(turned - turned.mH, alpha=weight / (2 * centre))
+        previous, current = current, step
     return 2 * sym(current @ off)
 
 
-def _steps(span: float, dtype: torch.dtype) -> int | None:
-    """Return the Newton-Schulz steps after which the series is exact to rounding, or None if they don't pay."""
+def _plan(span: float, eps: float) -> tuple[int, int] | None:
+    """Return the cheapest (Newton-Schulz steps, blocks of the series) exact to rounding, None if an eigenbasis is.
+
+    A step costs three products, a block of three terms one; the bound itself, E³ and the last product make two more.
+    """
+    plans = []
     error = span / (2 + span)
-    for steps in range(_STEPS[dtype] + 1):
-        # The first coefficient left out is 0.185. Written so that NaN asks for no step: it reaches the caller as it is.
-        if not 0.185 * error**9 > torch.finfo(dtype).eps / 4:
-            return steps
+    for steps in range(_MOST_PRODUCTS // 3):
+        for blocks in range(2, _MOST_PRODUCTS - 1 - 3 * steps):
+            # Written so that NaN asks for nothing: it reaches the caller as it is.
+            if not abs(_coefficients(3 * blocks)[-1]) * error ** (3 * blocks) > eps / 4:
+                plans.append((3 * steps + blocks, steps, blocks))
+                break
         error = 0.75 * error**2 + 0.25 * error**3
-    return None
+    return min(plans)[1:] if plans else None
 
 
-def _series(error: Tensor, square: Tensor) -> Tensor:
-    """Return (I + E)^{-1/2} to degree 8, given E and E²: three products."""
+@cache
+def _coefficients(degree: int) -> tuple[float, ...]:
+    """Return the coefficients of (1 + x)^{-1/2} up to `degree`."""
     coefficients = [1.0]
-    for k in range(1, 9):
+    for k in range(1, degree + 1):
         coefficients.append(coefficients[-1] * (1 / (2 * k) - 1))
+    return tuple(coefficients)
+
+
+def _series(error: Tensor, square: Tensor, blocks: int) -> Tensor:
+    """Return (I + E)^{-1/2} to degree 3·blocks − 1, given E and E²: as many products as blocks."""
+    coefficients = _coefficients(3 * blocks - 1)
     cube = square @ error
     result: Tensor | None = None
-    for first in (6, 3, 0):
-        block = coefficients[first + 1] * error
-        block = torch.add(block, square, alpha=coefficients[first + 2])
-        block.diagonal(dim1=-2, dim2=-1).add_(coefficients[first])
+    for first in range(3 * blocks - 3, -1, -3):
+        block = torch.mul(error, coefficients[first + 1]).add_(square, alpha=coefficients[first + 2])
+        add_identity_(block, coefficients[first])
         result = block if result is None else add_product(block, cube, result)
     assert result is not None
     return result

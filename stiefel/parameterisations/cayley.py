@@ -2,11 +2,12 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 from stiefel.adjoint import Evaluation, HandDifferentiated
 from stiefel.base import Claims, Trivialisation
-from stiefel.linalg import accretive_inverse, add_product, identity_like, skew, sym
+from stiefel.linalg import accretive_inverse, add_identity_, add_product, add_product_, skew
 
 
 class Cayley(HandDifferentiated, Trivialisation):
@@ -30,21 +31,23 @@ class Cayley(HandDifferentiated, Trivialisation):
 
     def evaluate(self, base: Tensor, free: Tensor) -> Evaluation:
         inner = base.mH @ free
-        eye, rotation = identity_like(inner), skew(inner)
+        backward = inner.mH - inner  # −2A
         if free.shape[-2] == free.shape[-1]:  # K = 0: two n-sized products less
-            inverse = accretive_inverse(eye - rotation / 2)
-            return Evaluation(base @ (2 * inverse - eye), (inverse,))
-        double = add_product(free, base, 2 * eye - inner)
-        inverse = accretive_inverse(double.mH @ double / 4 - rotation / 2)
+            inverse = accretive_inverse(add_identity_(backward / 4))
+            return Evaluation(base @ add_identity_(2 * inverse, -1.0), (inverse,))
+        double = add_product(free, base, add_identity_(-inner, 2.0))
+        inverse = accretive_inverse((double.mH @ double).add_(backward).div_(4))
         return Evaluation(add_product(base, double, inverse, scale=-1), (inverse, double))
 
     def adjoint(self, base: Tensor, kept: Evaluation, grad: Tensor) -> Tensor:
         inverse, *double = kept.saved
         if not double:
             return base @ skew(inverse.mH @ (base.mH @ grad) @ inverse.mH)
-        # dY = G·Zᵀ + ¼Y·(dQ + dQᵀ) with dQ = −(YZ)ᵀ·G·Zᵀ and YZ = X + X0; X0ᵀY = 2I spares the product X0ᵀdY.
+        # dQ = −(YZ)ᵀ·G·Zᵀ with YZ = X + X0, dY = G·Zᵀ + ¼Y·(dQ + dQᵀ), dF = dY − X0·(X0ᵀ·dY + ½skew(dQ)); as
+        # X0ᵀY = 2I, the product X0ᵀ·G·Zᵀ serves twice.
         across = grad @ inverse.mH
         along = base.mH @ across
-        pulled = kept.point.mH @ across + along
-        even = sym(pulled)
-        return add_product(add_product(across, double[0], even / -2), base, skew(pulled) / 2 - along + even)
+        pulled = add_product(along, kept.point.mH, across)
+        even = pulled + pulled.mH
+        add_product_(across, double[0], even / -4)
+        return add_product_(across, base, torch.add(pulled / 2, even, alpha=0.25).sub_(along))

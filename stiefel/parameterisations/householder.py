@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stiefel.adjoint import Evaluation, HandDifferentiated
 from stiefel.base import Claims
-from stiefel.linalg import add_product, leading_identity, triangular_inverse
+from stiefel.linalg import add_product_, leading_identity, triangular_inverse
 
 
 class Householder(HandDifferentiated):
@@ -32,17 +32,21 @@ class Householder(HandDifferentiated):
     )
 
     def evaluate(self, base: Tensor, free: Tensor) -> Evaluation:
+        signs = base.diagonal(dim1=-2, dim2=-1)
         reflectors = _reflectors(base + free)
         inverse, inner = _factors(reflectors)
-        signed = inner * base.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
-        return Evaluation(_leading_signs(base) - reflectors @ signed, (reflectors, inverse, inner, signed))
+        turned = inner * -signs.unsqueeze(-2)
+        point = reflectors @ turned
+        point.diagonal(dim1=-2, dim2=-1).add_(signs)
+        return Evaluation(point, (reflectors, inverse, inner, turned))
 
     def adjoint(self, base: Tensor, kept: Evaluation, grad: Tensor) -> Tensor:
-        reflectors, inverse, inner, signed = kept.saved
+        reflectors, inverse, inner, turned = kept.saved
         # With B = T⁻¹·V_topᵀ: dB = −Vᵀ·G·D, dV_top = dBᵀ·T⁻¹, dT = −T⁻ᵀ·dB·Bᵀ and dV = −G·D·Bᵀ + V·(dN + dNᵀ).
         pulled = (reflectors.mH @ grad) * base.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
         top = inverse.mH @ pulled
-        result = add_product(grad @ signed.mH, reflectors, _symmetric(torch.triu(top @ inner.mH)), scale=-1)
+        upper = torch.triu(top @ inner.mH)
+        result = add_product_(grad @ turned.mH, reflectors, upper + torch.triu(upper, 1).mH)
         result[..., : top.shape[-1], :] -= top.mH
         return result.tril_(-1)
 
@@ -59,22 +63,14 @@ class Householder(HandDifferentiated):
 
 def _reflectors(packed: Tensor) -> Tensor:
     """Return V, unit lower trapezoidal, from the entries below the diagonal; nothing else of them is read."""
-    return torch.tril(packed, -1) + leading_identity(packed)
+    reflectors = torch.tril(packed, -1)
+    reflectors.diagonal(dim1=-2, dim2=-1).fill_(1)
+    return reflectors
 
 
 def _factors(reflectors: Tensor) -> tuple[Tensor, Tensor]:
     """Return (T⁻¹, T⁻¹·V_topᵀ) with T = striu(VᵀV) + ½diag(VᵀV), so that H₁…H_p·E is E − V·T⁻¹·V_topᵀ."""
-    gram = reflectors.mH @ reflectors
-    half = torch.diag_embed(gram.diagonal(dim1=-2, dim2=-1) / 2)
-    inverse = triangular_inverse(torch.triu(gram, 1) + half)
-    return inverse, inverse @ reflectors[..., : gram.shape[-1], :].mH
-
-
-def _leading_signs(base: Tensor) -> Tensor:
-    """Return E·D."""
-    return leading_identity(base) * base.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
-
-
-def _symmetric(upper: Tensor) -> Tensor:
-    """Return the symmetric matrix with this upper triangle."""
-    return upper + torch.triu(upper, 1).mH
+    factor = torch.triu(reflectors.mH @ reflectors)
+    factor.diagonal(dim1=-2, dim2=-1).div_(2)
+    inverse = triangular_inverse(factor)
+    return inverse, inverse @ reflectors[..., : factor.shape[-1], :].mH

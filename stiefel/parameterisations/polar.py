@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stiefel.adjoint import Evaluation, HandDifferentiated
 from stiefel.base import Claims, Trivialisation
-from stiefel.linalg import add_product, identity_like, is_readable, skew, sym
+from stiefel.linalg import add_identity_, add_product, add_product_, is_readable, skew, sym
 from stiefel.roots import Root, commutator, inverse_sqrt, root
 
 
@@ -31,7 +31,7 @@ class Polar(HandDifferentiated, Trivialisation):
 
     def evaluate(self, base: Tensor, free: Tensor) -> Evaluation:
         inner = base.mH @ free
-        moved = add_product(free, base, identity_like(inner) - sym(inner))
+        moved = add_product(free, base, add_identity_(-sym(inner)))
         gram = moved.mH @ moved
         if torch.is_grad_enabled() or not is_readable(gram):
             return Evaluation(moved @ inverse_sqrt(gram), ())
@@ -43,5 +43,5 @@ class Polar(HandDifferentiated, Trivialisation):
         gram, *found = kept.saved
         inner = kept.point.mH @ grad
         even = sym(inner) - commutator(gram, Root(*found), skew(inner))
-        along = add_product(grad, kept.point, -even) @ found[0]
-        return add_product(along, base, -sym(base.mH @ along))
+        along = add_product_(grad @ found[0], kept.point, -even @ found[0])
+        return add_product_(along, base, -sym(base.mH @ along))

@@ -8,7 +8,7 @@ from torch import Tensor
 from stiefel.adjoint import Evaluation, HandDifferentiated
 from stiefel.base import Claims, Trivialisation
 from stiefel.errors import OutOfReachError
-from stiefel.linalg import add_product, can_branch, identity_like, inverse_cholesky, norm_1, sym
+from stiefel.linalg import add_identity_, add_product, add_product_, can_branch, inverse_cholesky, norm_1, sym
 
 # One pass leaves a residual of c·eps·κ, κ = ‖YᵀY‖₂ as YᵀY >= I. At the edge of the domain ‖YᵀY‖₁ is 37 or less
 # (3024 × 192) and the residual 0.2 n·eps or less; at ‖F‖₂ = 300 and rank one it would be 1442 n·eps (60 × 20).
@@ -39,7 +39,7 @@ class QR(HandDifferentiated, Trivialisation):
 
     def evaluate(self, base: Tensor, free: Tensor) -> Evaluation:
         inner = base.mH @ free
-        moved = add_product(free, base, identity_like(inner) - sym(inner))
+        moved = add_product(free, base, add_identity_(-sym(inner)))
         gram = moved.mH @ moved
         inverse = _inverse_factor(gram)
         point = moved @ inverse
@@ -54,8 +54,8 @@ class QR(HandDifferentiated, Trivialisation):
         inner = kept.point.mH @ grad
         lower = torch.tril(inner - inner.mH)
         lower.diagonal(dim1=-2, dim2=-1).mul_(0.5)
-        along = add_product(grad, kept.point, lower - inner) @ inverse.mH
-        return add_product(along, base, -sym(base.mH @ along))
+        along = add_product_(grad @ inverse.mH, kept.point, (lower - inner) @ inverse.mH)
+        return add_product_(along, base, -sym(base.mH @ along))
 
 
 def _inverse_factor(gram: Tensor) -> Tensor:
