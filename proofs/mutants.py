@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from proofs.compact_forms import CompactCayley, CompactPolar
-from proofs.wrong_derivatives import DetachedSolve, PolarThroughSVD, TangentButWrong, WrongForwardMode
+from proofs.wrong_derivatives import DetachedSolve, PolarThroughSVD, TangentButWrong, WrongAdjoint, WrongForwardMode
 from stiefel import Parameterisation, Trivialisation
 from stiefel.linalg import newton_schulz_step
 from stiefel.optim.retraction import LandingStiefel
@@ -258,6 +258,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(Crooked, ("equivariant", "equals oracle")),
     Mutant(SharedRotation, ("batch equals loop", "equals oracle")),
     Mutant(DetachedSolve, ("gradient", "higher gradients")),
+    Mutant(WrongAdjoint, ("gradient",)),
     Mutant(TangentButWrong, ("gradient", "higher gradients")),
     Mutant(WrongForwardMode, ("forward mode",)),
     Mutant(PolarThroughSVD, ("projection at base", "higher gradients")),

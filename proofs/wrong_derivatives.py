@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from proofs.compact_forms import CompactCayley
+from stiefel.adjoint import Evaluation
 from stiefel.parameterisations.cayley import Cayley
 from stiefel.parameterisations.polar import Polar
 
@@ -15,6 +16,15 @@ class DetachedSolve(CompactCayley):
     def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
         along, across = super().coefficients(rotation, gram)
         return along, across.detach()
+
+
+class WrongAdjoint(Cayley):
+    """Forgets in its hand-written gradient that the inverse depends on the normal part too."""
+
+    def adjoint(self, base: Tensor, kept: Evaluation, grad: Tensor) -> Tensor:
+        across = grad @ kept.saved[0].mT
+        turn = kept.point.mT @ across + base.mT @ across
+        return across + base @ ((turn - turn.mT) / 4 - base.mT @ across)
 
 
 class TangentButWrong(Cayley):

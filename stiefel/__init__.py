@@ -4,7 +4,7 @@ from stiefel import geodesics, interop, manifold, optim
 from stiefel.attach import adapter, attach, cached, detach, rebase
 from stiefel.base import Claims, Parameterisation, Trivialisation
 from stiefel.compact import CompactTrivialisation
-from stiefel.diagnose import Diagnosis, StoredMatrix, diagnose, inspect_state_dict
+from stiefel.diagnose import Diagnosis, StoredMatrix, diagnose, drift, inspect_state_dict
 from stiefel.errors import StiefelError
 from stiefel.manifold import nearest_point, random_point, residual, residual_in_eps
 from stiefel.registry import describe, get, names
@@ -23,6 +23,7 @@ __all__ = [
     "describe",
     "detach",
     "diagnose",
+    "drift",
     "geodesics",
     "get",
     "inspect_state_dict",

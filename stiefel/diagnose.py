@@ -6,7 +6,7 @@ stiefel inspect checkpoint.pt
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from stiefel.attach import OnStiefel
-from stiefel.errors import NonFiniteError, StiefelError
+from stiefel.errors import NonFiniteError, SettingError, StiefelError
 from stiefel.linalg import widen
 from stiefel.manifold import FIELDS, residual, residual_in_eps
 from stiefel.parameterisations import REGISTRY
@@ -105,6 +105,20 @@ def diagnose(module: nn.Module) -> list[Diagnosis]:
     Raises: NonFiniteError with the path of the weight.
     """
     return [_diagnosis(*each) for each in _weights(module)]
+
+
+def drift(earlier: Sequence[Diagnosis], later: Sequence[Diagnosis], *, steps: int) -> dict[str, float]:
+    """Return by how much each weight's defect grew a step, in n·eps, between two diagnoses `steps` steps apart.
+
+    A map of a free tensor doesn't drift, as its defect is that of one evaluation: expect rounding over `steps`. A point
+    that an optimiser retracts may: ours stays level, and 1e-3 would pass LAPACK's limit of 30 after 30 000 steps.
+
+    Raises: SettingError unless steps >= 1; KeyError for a weight that the earlier diagnosis lacks.
+    """
+    if steps < 1:
+        raise SettingError("steps", ">= 1", steps)
+    before = {each.tensor: each.defect for each in earlier}
+    return {each.tensor: (each.defect - before[each.tensor]) / steps for each in later}
 
 
 def inspect_state_dict(state: Mapping[str, object]) -> list[StoredMatrix]:

@@ -1,4 +1,4 @@
-"""The canonical geodesic from the base, in 2p × 2p work."""
+"""The canonical geodesic from the base, in p-sized work."""
 
 import math
 
@@ -24,7 +24,7 @@ class Exponential(CompactTrivialisation):
         retraction_order=math.inf,
         metric="canonical",
         optimiser="any",
-        cost="8np² + c·(2p)³",
+        cost="8np² + c·p³",
         field="complex",
     )
 

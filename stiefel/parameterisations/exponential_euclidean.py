@@ -1,4 +1,4 @@
-"""The Euclidean geodesic from the base, in 2p × 2p and p × p work."""
+"""The Euclidean geodesic from the base, in p-sized work."""
 
 import math
 
@@ -11,7 +11,7 @@ from stiefel.manifold import euclidean_coefficients
 
 
 class ExponentialEuclidean(CompactTrivialisation):
-    """X = (X0·T + U·N)·exp(−A), [T; N] the first p columns of exp [[A, −UᵀU], [I, A]], U = X0·A + K.
+    """X = (X0·T + K·N)·exp(−A), X0·T + K·N the canonical geodesic of the tangent vector X0·2A + K.
 
     The shortest path in the embedding's own metric, where `exponential` follows the canonical one; both agree on
     tangent vectors with A = 0 or K = 0. `stiefel.manifold.euclidean_coefficients` has the formula.
@@ -25,7 +25,7 @@ class ExponentialEuclidean(CompactTrivialisation):
         retraction_order=math.inf,
         metric="euclidean",
         optimiser="any",
-        cost="8np² + c·(2p)³",
+        cost="8np² + c·p³",
         field="complex",
     )
 

@@ -365,3 +365,28 @@ def test_a_cached_weight_is_stale_inside_and_fresh_after() -> None:
         layer.weight = torch.eye(4, dtype=torch.float64)
         assert layer.weight is before
     assert (layer.weight - torch.eye(4)).abs().max() <= 30 * 4 * EPS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_weight_of_ours_drifts(name: str) -> None:
+    model = nn.Sequential(attached(name, 6, 4), nn.Tanh(), attached(name, 3, 6))
+    optimiser = stiefel.optim.build(model, "sgd", lr=0.05)
+    earlier = stiefel.diagnose(model)
+    for step in range(50):
+        optimiser.zero_grad()
+        model(gaussian(8, 4, seed=step)).square().sum().backward()
+        optimiser.step()
+    found = stiefel.drift(earlier, stiefel.diagnose(model), steps=50)
+    assert list(found) == ["0.weight", "2.weight"]
+    assert all(abs(each) <= stiefel.get(name).claims.residual / 50 for each in found.values())
+
+
+def test_drift_is_the_defect_gained_a_step() -> None:
+    layer = attached("riemannian", 6, 4)
+    earlier = stiefel.diagnose(layer)
+    layer.parametrizations.weight.original.data.mul_(1 + 1e-12)
+    (later,) = stiefel.diagnose(layer)
+    assert stiefel.drift(earlier, [later], steps=10) == {"weight": (later.defect - earlier[0].defect) / 10}
+    assert later.defect > earlier[0].defect + 100
+    with pytest.raises(stiefel.StiefelError, match="steps must be >= 1, got 0"):
+        stiefel.drift(earlier, [later], steps=0)
