@@ -1,6 +1,7 @@
 """Stiefel parameterisations, swapped by a flag: weights whose columns (or rows) stay orthonormal."""
 
 from stiefel import geodesics, interop, manifold, optim
+from stiefel.adjoint import Evaluation, HandDifferentiated
 from stiefel.attach import adapter, attach, cached, detach, rebase
 from stiefel.base import Claims, Parameterisation, Trivialisation
 from stiefel.compact import CompactTrivialisation
@@ -13,6 +14,8 @@ __all__ = [
     "Claims",
     "CompactTrivialisation",
     "Diagnosis",
+    "Evaluation",
+    "HandDifferentiated",
     "Parameterisation",
     "StiefelError",
     "StoredMatrix",

@@ -90,26 +90,6 @@ def can_branch(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and is_readable(tensor)
 
 
-def gram(matrix: Inexact[Tensor, "*b n p"]) -> Inexact[Tensor, "*b p p"]:
-    """Return MᵀM; its adjoint M·(G + Gᵀ) is one product where autograd, blind to the symmetry, takes two."""
-    return _Gram.apply(matrix) if is_readable(matrix) else matrix.mH @ matrix
-
-
-class _Gram(torch.autograd.Function):
-    @staticmethod
-    def forward(matrix: Tensor) -> Tensor:
-        return matrix.mH @ matrix
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        (matrix,) = ctx.saved_tensors
-        return matrix @ (grad + grad.mH)
-
-
 def accretive_inverse(matrix: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b p p"]:
     """Return M⁻¹ of a matrix whose symmetric part is at least I.
 
