@@ -16,7 +16,7 @@ SINGLE = (torch.float32, torch.complex64)
 # Where Python can't look at the norm (torch.compile, vmap), this many squarings: right to ‖M‖₂ of about 25.
 _BLIND_SQUARINGS = 6
 # Below this size LAPACK's own inverse is as quick as one by blocks.
-_LEAF = 64
+_LEAF = 96
 
 
 def widen(tensor: Inexact[Tensor, "..."]) -> Inexact[Tensor, "..."]:
@@ -94,7 +94,8 @@ def accretive_inverse(matrix: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b 
     """Return M⁻¹ of a matrix whose symmetric part is at least I.
 
     Block elimination without pivoting, which such a matrix doesn't need: the Schur complements are of the same kind.
-    Nearly all of it is products: at p = 192 it takes 4 products' time, where LAPACK's LU and inverse take 9.
+    Nearly all of it is products: at p = 1024 it takes the time of 1.5 of them, where LAPACK's LU and inverse take 4; at
+    p = 192 both take 6.
 
     Cost 2p³ flops. Error c·p·eps·‖M‖³.
     Source: Mathias 1992 (LU of matrices with a positive definite symmetric part).
@@ -117,8 +118,11 @@ def accretive_inverse(matrix: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b 
 
 
 def triangular_inverse(upper: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b p p"]:
-    """Return the inverse of an upper triangular matrix, by blocks and products. Cost ⅓p³ flops, at p = 192 two times
-    less time than LAPACK's triangular solve with p right-hand sides. Error c·p·eps·κ(M).
+    """Return the inverse of an upper triangular matrix, by blocks and products.
+
+    At p = 1024 it takes a third of the time of LAPACK's triangular solve with p right-hand sides, at p = 192 the same.
+
+    Cost ⅓p³ flops. Error c·p·eps·κ(M).
     """
     p = upper.shape[-1]
     if p <= _LEAF:

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stiefel.errors import OffManifoldError, SettingError, UnknownNameError
-from stiefel.linalg import sym
 from stiefel.manifold import check, residual
 from stiefel.optim.retraction import RETRACTIONS, Retraction
 from stiefel.precision import full_precision
@@ -178,7 +177,8 @@ class RiemannianAdam(_OnPoints):
 
 def _tangent(point: Float[Tensor, "k n p"], ambient: Float[Tensor, "k n p"]) -> Float[Tensor, "k n p"]:
     """Return G − X sym(XᵀG), accumulated inside the product: see `stiefel.manifold.tangent_projection`."""
-    return torch.baddbmm(ambient, point, sym(point.mH @ ambient), alpha=-1)
+    inner = point.mH @ ambient
+    return torch.baddbmm(ambient, point, inner + inner.mH, alpha=-0.5)
 
 
 def _alike(points: list[Tensor]) -> list[list[Tensor]]:

@@ -121,7 +121,7 @@ def test_norm_1_is_the_largest_column_sum_and_sees_nan() -> None:
 
 
 @pytest.mark.parametrize("dtype", EPS, ids=str)
-@pytest.mark.parametrize("size", [2, 5, 64, 65, 131, 200])
+@pytest.mark.parametrize("size", [2, 5, 96, 97, 131, 200])
 def test_an_accretive_inverse_is_lapacks(size: int, dtype: torch.dtype) -> None:
     matrix = torch.eye(size) + skew_matrix(size, norm=size**0.5, batch=(2,)) + positive_part(size)
     exact = torch.linalg.inv(matrix)
@@ -136,7 +136,7 @@ def positive_part(size: int) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", EPS, ids=str)
-@pytest.mark.parametrize("size", [1, 5, 64, 65, 131, 200])
+@pytest.mark.parametrize("size", [1, 5, 96, 97, 131, 200])
 def test_a_triangular_inverse_is_lapacks(size: int, dtype: torch.dtype) -> None:
     upper = torch.linalg.cholesky(torch.eye(size) + positive_part(size), upper=True).expand(2, -1, -1)
     found = linalg.triangular_inverse(upper.to(dtype)).double()
@@ -145,7 +145,7 @@ def test_a_triangular_inverse_is_lapacks(size: int, dtype: torch.dtype) -> None:
     assert torch.linalg.matrix_norm(found - torch.linalg.inv(upper), ord=2).amax() <= 4 * size * EPS[dtype] * condition
 
 
-@pytest.mark.parametrize("size", [3, 70])
+@pytest.mark.parametrize("size", [3, 100])
 def test_the_inverses_by_blocks_have_right_derivatives(size: int) -> None:
     matrix = (torch.eye(size) + positive_part(size)).requires_grad_()
     upstream = torch.randn(size, size, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
