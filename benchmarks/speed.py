@@ -17,16 +17,21 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 import stiefel
 from benchmarks.measure import Step, times_ms, write
 from benchmarks.peers import Maker, ours, peers
 from stiefel import console
+from stiefel.linalg import add_product, add_product_
 
 DEFAULT_SHAPES = ("3024x192", "768x192", "192x192")
 # torch's default map, what the released VkD code runs (a row of its own because the goal is stated against it).
 REFERENCE = "torch orthogonal (default map)"
 UNIT = "matrix product"
+# What a map at an arbitrary base pays before any p × p work: four products forward, five backward, each where it stands
+# in `stiefel.parameterisations.cayley`, on operands as cold and into memory as fresh as there.
+FLOOR = "the nine products of a map"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,13 +65,13 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Return for each entry `step_ms` (median), `products` (multiples of one n·p·p product) and `steps` timed.
 
-    The first row, "matrix product", is that unit; entries run in float32, in turn.
+    The first row, "matrix product", is that unit, the second what nine of them take; entries run in float32, in turn.
     """
     generator = torch.Generator().manual_seed(0)
     point = stiefel.random_point(*shape, generator=generator).to(device)
     upstream = torch.randn(*shape, generator=generator).to(device)
     square = torch.randn(*shape[:-2], shape[-1], shape[-1], generator=generator).to(device)
-    steps: dict[str, Step] = {UNIT: lambda: point @ square}
+    steps: dict[str, Step] = {UNIT: lambda: point @ square, FLOOR: lambda: _nine_products(point, upstream, square)}
     steps |= {name: make(point, upstream) for name, make in makers.items()}
     with warnings.catch_warnings():
         # A peer may warn (torch's LU solve of a wide system does); its figure stands all the same.
@@ -77,6 +82,17 @@ def measure(
         name: {"step_ms": median, "products": median / medians[UNIT], "steps": len(times[name])}
         for name, median in medians.items()
     }
+
+
+def _nine_products(point: Tensor, upstream: Tensor, square: Tensor) -> Tensor:
+    _ = point.mT @ upstream
+    moved = add_product(upstream, point, square)
+    _ = moved.mT @ moved
+    result = moved @ square
+    across = upstream @ square.mT
+    _ = point.mT @ across
+    _ = result.mT @ across
+    return add_product_(add_product_(across, moved, square), point, square)
 
 
 def _print(shape: Sequence[int], rows: dict[str, dict[str, float]]) -> None:

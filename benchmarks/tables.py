@@ -5,7 +5,7 @@ from typing import Any
 
 import stiefel
 from benchmarks import growth
-from benchmarks.speed import REFERENCE, UNIT
+from benchmarks.speed import FLOOR, REFERENCE, UNIT
 
 # Forward + backward in products of n·p·p, at n >= 8p and elsewhere.
 GOALS = {"cayley": (9, 13), "qr": (10, 13), "householder": (10, 13), "polar": (12, 18), "exponential": (25, 50)}
@@ -32,7 +32,7 @@ def tables(speed: dict[str, Any], grown: dict[str, Any]) -> dict[str, str]:
 
 
 def _goals(results: dict[tuple[int, ...], Rows]) -> str:
-    header = ["n × p", *GOALS, "best peer", "our quickest", "our quickest weight"]
+    header = ["n × p", FLOOR, *GOALS, "best peer", "our quickest", "our quickest weight"]
     table = [header]
     for shape, rows in results.items():
         figures = []
@@ -43,7 +43,7 @@ def _goals(results: dict[tuple[int, ...], Rows]) -> str:
         # A Riemannian step isn't a pass through the weight, so the quickest of those is named too.
         weights = [name for name in _ours(rows) if stiefel.get(name).claims.optimiser == "any"]
         best = [_quickest(rows, names) for names in (_others(rows), _ours(rows), weights)]
-        table.append([_text(shape), *figures, *best])
+        table.append([_text(shape), f"{rows[FLOOR]['products']:.1f}", *figures, *best])
     return _markdown(table)
 
 
@@ -104,7 +104,7 @@ def _ours(rows: Rows) -> list[str]:
 
 
 def _others(rows: Rows) -> list[str]:
-    ours = {UNIT, *_ours(rows)}
+    ours = {UNIT, FLOOR, *_ours(rows)}
     return [name for name in rows if name not in ours]
 
 

@@ -38,7 +38,7 @@ def root(matrix: Inexact[Tensor, "*b p p"]) -> Root:
     series, after Newton-Schulz steps if those cost less than the series' higher terms. Otherwise by an
     eigendecomposition. The norm is bounded rigorously, ‖D‖₂² <= ‖D²‖₁, and read: a GPU has to wait for it.
 
-    Cost: 3 to 13 products of p × p, 6 where M <= 1.74·I in float32; else an eigendecomposition, about 10p³ flops.
+    Cost: 3 to 13 products of p × p, 5 where M <= 1.74·I in float32; else an eigendecomposition, about 10p³ flops.
     Error: c·p·eps·κ(M) relative.
     Source: Higham 2008, chapters 4 (Paterson & Stockmeyer's scheme) and 6 (Newton-Schulz).
     """
@@ -99,12 +99,12 @@ def commutator(matrix: Inexact[Tensor, "*b p p"], found: Root, right: Inexact[Te
 def _plan(span: float, eps: float) -> tuple[int, int] | None:
     """Return the cheapest (Newton-Schulz steps, blocks of the series) exact to rounding, None if an eigenbasis is.
 
-    A step costs three products, a block of three terms one; the bound itself, E³ and the last product make two more.
+    A step costs three products, a block of three terms one; finding the span has cost another.
     """
     plans = []
     error = span / (2 + span)
     for steps in range(_MOST_PRODUCTS // 3):
-        for blocks in range(2, _MOST_PRODUCTS - 1 - 3 * steps):
+        for blocks in range(2, _MOST_PRODUCTS - 3 * steps):
             # Written so that NaN asks for nothing: it reaches the caller as it is.
             if not abs(_coefficients(3 * blocks)[-1]) * error ** (3 * blocks) > eps / 4:
                 plans.append((3 * steps + blocks, steps, blocks))

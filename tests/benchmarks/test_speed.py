@@ -16,7 +16,7 @@ def test_every_map_and_peer_is_measured(tmp_path: Path, capsys: pytest.CaptureFi
     document = json.loads(out.read_text())
     assert [result["shape"] for result in document["results"]] == [[12, 4], [2, 6, 3]]
     for result in document["results"]:
-        assert set(result["rows"]) == {"matrix product", *stiefel.names(), *peers()}
+        assert set(result["rows"]) == {speed.UNIT, speed.FLOOR, *stiefel.names(), *peers()}
         assert all(row["step_ms"] > 0 for row in result["rows"].values())
     assert document["environment"]["packages"]["torch"]
     assert "12x4 float32" in capsys.readouterr().out
