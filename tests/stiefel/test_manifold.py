@@ -10,6 +10,7 @@ from torch import Tensor
 from proofs.oracles import geodesic
 from stiefel import manifold
 from stiefel.errors import DTypeError, NonFiniteError, ShapeError, StiefelError
+from stiefel.linalg import skew
 
 EPS = torch.finfo(torch.float64).eps
 SIZES = [(1, 1), (5, 1), (6, 3), (4, 4), (7, 6), (40, 2)]
@@ -178,7 +179,11 @@ def test_a_generator_draws_the_same_point_again_and_leaves_the_global_state_alon
         (torch.zeros(2, 3), ShapeError, "n >= p >= 1, got (2, 3); transpose a wide matrix"),
         (torch.zeros(3), ShapeError, "got (3,)"),
         (torch.zeros(3, 0), ShapeError, "got (3, 0)"),
-        (torch.zeros(3, 2, dtype=torch.int64), DTypeError, "must be float32 or float64, got torch.int64"),
+        (
+            torch.zeros(3, 2, dtype=torch.int64),
+            DTypeError,
+            "must be float32 or float64 or complex64 or complex128, got torch.int64",
+        ),
         (torch.zeros(3, 2, dtype=torch.bfloat16), DTypeError, "got torch.bfloat16"),
         (torch.full((3, 2), math.nan), NonFiniteError, "got 6 NaN or infinite entries of 6"),
         (torch.tensor([[math.inf], [1.0]]), NonFiniteError, "got 1 NaN or infinite entries of 2"),
@@ -211,3 +216,28 @@ def test_the_nearest_point_of_a_component_is_no_farther_than_any_other_of_it(det
     others = manifold.random_point(200, 3, 4, 4, generator=generator, dtype=torch.float64)
     others[torch.linalg.det(others) * determinant < 0] @= torch.diag(torch.tensor([-1.0, 1, 1, 1])).double()
     assert (torch.linalg.matrix_norm(others - ambient) >= distance).all()
+
+
+def squared(rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the canonical coefficients by scaling and squaring, far from the base or near."""
+    return manifold._squared_coefficients(rotation, gram)
+
+
+@pytest.mark.parametrize("norm", [0.0, 1e-6, 1.4e-3, 0.01, 0.1, 0.5, 1.0, 3.0])
+def test_the_coefficients_and_two_derivatives_are_those_of_scaling_and_squaring(norm: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    free = torch.randn(2, 6, 3, generator=generator, dtype=torch.float64)
+    free = norm * free / torch.linalg.matrix_norm(free, ord=2, keepdim=True)
+    upstream = torch.randn(2, 2, 3, 3, generator=generator, dtype=torch.float64)
+
+    def with_derivatives(coefficients) -> list[Tensor]:
+        leaf = free.clone().requires_grad_()
+        rotation, normal = skew(leaf[..., :3, :]), leaf[..., 3:, :]
+        points = torch.stack(coefficients(rotation, normal.mT @ normal))
+        (first,) = torch.autograd.grad(points, leaf, upstream, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), leaf)
+        return [points.detach(), first.detach(), second]
+
+    # The series leaves out 2e-13 of the second derivative at most (see `_terms`), times ‖upstream‖² of about 40.
+    for found, exact in zip(*map(with_derivatives, (manifold.geodesic_coefficients, squared)), strict=True):
+        torch.testing.assert_close(found, exact, rtol=0, atol=1e-11)
