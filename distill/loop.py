@@ -19,8 +19,10 @@ from distill import checkpoint
 from distill.config import Optimiser
 from distill.errors import InterruptedRunError, NonFiniteLossError
 from distill.progress import progress_bar
-from distill.run_folder import RunFolder
+from distill.run_folder import CERTIFICATE, RunFolder, write_atomically
 from distill.task import Task
+from stiefel.certificate import certify
+from stiefel.certificate_check import to_json
 from stiefel.errors import NonFiniteError
 
 # The cosine schedule ends at this share of its peak (DeiT's 5e-6 under 5e-4).
@@ -138,6 +140,9 @@ class _Trainer:
         seconds = round(self.train_seconds, 4)
         summary = {"steps": self.step, "train_seconds": seconds, "step_ms": 1e3 * self.train_seconds / self.step}
         summary |= {"metric": self.task.metric, **self.figures}
+        assert self.last_checkpoint is not None  # the last step is always evaluated
+        certificate = certify(self.last_checkpoint, module=self.task.module)
+        write_atomically(self.run.path / CERTIFICATE, to_json(certificate))
         self.run.finish(summary)
         return summary
 
