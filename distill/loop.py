@@ -56,10 +56,11 @@ def fit(task: Task, schedule: Schedule, run: RunFolder) -> dict[str, Any]:
     """Train a task in its open run folder, from its last checkpoint if it has one, and return the summary.
 
     The clock (`train_seconds`) runs for optimiser steps alone; evaluation and checkpoints are off it. Killed at
-    any moment, the run loses at most the steps since its last checkpoint and resumes to the same numbers.
+    any moment, the run loses at most the steps since its last checkpoint and resumes to the same numbers. The last
+    checkpoint gets a certificate.
 
-    Raises: CheckpointError, NonFiniteLossError; InterruptedRunError after Ctrl-C, which lets the step in progress
-    end and writes a checkpoint.
+    Raises: CheckpointError, NonFiniteLossError; NonFiniteError with the name of a tensor that ends with NaN, which
+    can't be certified; InterruptedRunError after Ctrl-C, which lets the step in progress end and writes a checkpoint.
     """
     optimiser = stiefel.optim.build(
         task.module, schedule.optimiser.name, lr=schedule.optimiser.lr, weight_decay=schedule.optimiser.weight_decay

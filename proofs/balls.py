@@ -6,10 +6,10 @@ Needs python-flint, of the `proofs` extra.
 import math
 from collections.abc import Callable
 
-import flint
 from jaxtyping import Inexact
 from torch import Tensor
 
+from proofs.exact import flint
 from stiefel import Parameterisation
 from stiefel.bounds import upwards
 from stiefel.diagnose import name_of

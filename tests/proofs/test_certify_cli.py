@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -284,6 +285,17 @@ def test_bad_input_ends_with_two_and_one_sentence(
     error = capsys.readouterr().err
     assert error.startswith(f"proofs: {sentence}")
     assert error.count("\n") == 1
+
+
+def test_a_missing_python_flint_is_one_sentence(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "flint", None)
+    for module in ("proofs.exact", "proofs.balls"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    assert main(["certify", str(checkpoint)]) == 0
+    assert main(["certify", str(checkpoint), "--exact"]) == 2
+    assert capsys.readouterr().err == "proofs: exact arithmetic needs python-flint; install `stiefel-distill[proofs]`\n"
 
 
 @pytest.mark.parametrize("by", ["cayley", "polar", "householder", "riemannian"])

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -52,6 +52,11 @@ def spread(rows: int, columns: int, seed: int) -> Tensor:
     return gaussian(rows, columns, seed) * 10 ** (100 * gaussian(rows, columns, seed + 1).clamp(-3.3, 0.5))
 
 
+def powers_of_two(rows: int, columns: int, seed: int) -> Tensor:
+    exponents = 5 * gaussian(rows, columns, seed) - 600 * gaussian(1, columns, seed + 1).abs()
+    return 2 ** exponents.round().clamp(-1074, 190)
+
+
 STRUCTURES: dict[str, Callable[[int, int, int], Tensor]] = {
     "orthonormal": orthonormal,
     "dense": gaussian,
@@ -60,6 +65,7 @@ STRUCTURES: dict[str, Callable[[int, int, int], Tensor]] = {
     "rank deficient": rank_deficient,
     "nearly the identity": nearly_identity,
     "entries of every size": spread,
+    "powers of two": powers_of_two,
     "zero": lambda rows, columns, seed: torch.zeros(rows, columns, dtype=torch.float64),
     "subnormal": lambda rows, columns, seed: 1e-315 * gaussian(rows, columns, seed),
     "tiny": lambda rows, columns, seed: 1e-30 * gaussian(rows, columns, seed),
@@ -132,6 +138,7 @@ def test_no_matrix_exceeds_its_bounds_in_exact_arithmetic(enclose: Enclose, case
 
 
 @pytest.mark.parametrize("enclose", ENCLOSURES)
+@example(case=Case("powers of two", 8, 12, torch.float64, 1))
 @given(case=CASES)
 def test_every_entry_is_within_its_radius(enclose: Enclose, case: Case) -> None:
     matrix = case.matrix()
@@ -195,6 +202,35 @@ def test_a_bound_that_forgets_something_is_refuted(mutant: Enclose) -> None:
     drawn = [STRUCTURES[name](64, 8, seed) for name in ("orthonormal", "nearly the identity") for seed in range(20)]
     assert not all(holds(defect_bounds(matrix, enclose=mutant), exact(matrix)) for matrix in drawn)
     assert all(holds(defect_bounds(matrix), exact(matrix)) for matrix in drawn)
+
+
+def small_values(values: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return values * 0.9, vectors
+
+
+def long_vectors(values: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return values / 4, vectors * 2
+
+
+def nothing(values: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.full_like(values, np.nan), vectors
+
+
+def failure(values: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    raise np.linalg.LinAlgError("eigenvalues didn't converge")
+
+
+@pytest.mark.parametrize("mistake", [small_values, long_vectors, nothing, failure])
+def test_the_spectral_bound_holds_whatever_the_eigendecomposition_says(
+    mistake: Callable[..., tuple[np.ndarray, np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eigh = np.linalg.eigh
+    matrix = torch.diag(torch.tensor([1.0, 1.0, 2.0, 1.0]))
+    with monkeypatch.context() as patch:
+        patch.setattr(np.linalg, "eigh", lambda matrix: mistake(*eigh(matrix)))
+        bounds = defect_bounds(matrix)
+    assert holds(bounds, exact(matrix))
+    assert bounds.spectral <= bounds.frobenius
 
 
 def test_a_batch_has_the_bounds_of_its_worst_matrices() -> None:
