@@ -40,10 +40,10 @@ def subject(target: Path) -> tuple[Path, nn.Module | None]:
 
 def as_text(certificate: Certificate) -> str:
     """Return the certificate for people; no figure is smaller than the certified one."""
-    count = len(certificate.matrices)
+    tensors, matrices = len(certificate.tensors), len(certificate.matrices)
     head = (
-        f"certified: {certificate.file}, {len(certificate.tensors)} tensors, "
-        f"{count} orthonormal {'matrix' if count == 1 else 'matrices'}\n"
+        f"certified: {certificate.file}, {tensors} {'tensor' if tensors == 1 else 'tensors'}, "
+        f"{matrices} orthonormal {'matrix' if matrices == 1 else 'matrices'}\n"
         f"  SHA-256 {certificate.sha256}\n"
         f"  rigorous bounds by {certificate.arithmetic}, see docs/certificates.md\n"
     )
@@ -57,16 +57,20 @@ def _paragraph(each: CertifiedMatrix) -> str:
     lines = [
         f"{each.tensor}   {_size(each)} {each.dtype}, orthonormal {each.side}",
         origin,
-        f"‖{product} − I‖_F ≤ {each.frobenius:.4e}    ‖{product} − I‖₂ ≤ {each.spectral:.4e}    "
+        f"‖{product} − I‖_F ≤ {_figure(each.frobenius)}    ‖{product} − I‖₂ ≤ {_figure(each.spectral)}    "
         f"LAPACK ratio {each.lapack_ratio:.5g} of 30",
-        f"for all u, v: |{images} − ⟨u, v⟩| ≤ {each.spectral:.4e}·‖u‖·‖v‖",
-        f"an exactly orthonormal matrix lies within {each.frobenius:.4e} in the Frobenius norm",
+        f"for all u, v: |{images} − ⟨u, v⟩| ≤ {_figure(each.spectral)}·‖u‖·‖v‖",
+        f"an exactly orthonormal matrix lies within {_figure(each.frobenius)} in the Frobenius norm",
     ]
     if each.map_distance is not None:
-        lines.append(f"the exact value of '{each.parameterisation}' lies within {each.map_distance:.4e}")
+        lines.append(f"the exact value of '{each.parameterisation}' lies within {_figure(each.map_distance)}")
     elif each.parameterisation is not None:
         lines.append(f"no bound is known for its distance to the exact value of '{each.parameterisation}'")
     return "\n  ".join(lines) + "\n"
+
+
+def _figure(bound: float) -> str:
+    return f"{bound:.4e}" if bound else "0"
 
 
 def _size(each: CertifiedMatrix) -> str:

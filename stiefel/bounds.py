@@ -93,9 +93,9 @@ def defect_bounds(point: Inexact[Tensor, "*b n p"], *, enclose: Enclose = enclos
     Cost of each matrix: its enclosure and an eigendecomposition of p × p; of a complex one, of twice the size.
     Raises: NonFiniteError, OutOfRangeError.
     """
-    if not bool(point.isfinite().all()):
-        raise NonFiniteError("a matrix to certify", int((~point.isfinite()).sum()), point.numel())
     wide = widen(point.detach()).cpu()
+    if not bool(wide.isfinite().all()):
+        raise NonFiniteError("a matrix to certify", int((~wide.isfinite()).sum()), wide.numel())
     if (largest := float(wide.abs().max())) >= LARGEST:
         raise OutOfRangeError(largest)
     real = _as_real(wide) if wide.is_complex() else wide

@@ -71,7 +71,7 @@ class Certificate:
     """What is certified of one file.
 
     sha256: of the whole file. arithmetic: how the bounds were computed. torch: the version that computed the weights.
-    tensors: every tensor of the file. matrices: those that are certified. uncertified: those that can't be, and why.
+    tensors: every dense one of the file. matrices: those that are certified. uncertified: those that can't be, and why.
     """
 
     file: str
@@ -103,7 +103,8 @@ def certify(
     state = read_state_dict(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    held = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in held.items() if value.layout is torch.strided}
     stored = stored_matrices(state)
     matrices = [_of_file(each, tall, enclose, margin) for each, tall in stored if tall is not None]
     if module is not None:
@@ -115,7 +116,7 @@ def certify(
         torch=torch.__version__,
         tensors=tuple(_record(name, each) for name, each in tensors.items()),
         matrices=tuple(matrices),
-        uncertified=_packed(stored, matrices) | _infinite(tensors),
+        uncertified=_packed(stored, matrices) | _infinite(tensors) | _sparse(held),
     )
 
 
@@ -168,8 +169,15 @@ def _packed(
 
 
 def _infinite(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    counts = {name: int(each.isinf().sum()) for name, each in tensors.items()}
+    # torch has no isinf for formats of one byte.
+    wider = {name: each.float() if each.dtype.itemsize == 1 else each for name, each in tensors.items()}
+    counts = {name: int(each.isinf().sum()) for name, each in wider.items()}
     return {name: f"infinite entries: {count} of {tensors[name].numel()}" for name, count in counts.items() if count}
+
+
+def _sparse(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    layouts = {name: each.layout for name, each in tensors.items() if each.layout is not torch.strided}
+    return {name: f"its layout is {layout}; only the file's hash covers it" for name, layout in layouts.items()}
 
 
 def _claim(bound: float, margin: float) -> float:

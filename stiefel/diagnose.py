@@ -125,7 +125,7 @@ def inspect_state_dict(state: Mapping[str, object]) -> list[StoredMatrix]:
     """Return the orthonormal matrices (residual <= 0.1) and the parameterisations of a state_dict, in its order.
 
     A tensor of three or more dimensions is read as a kernel, (out, in·k·k), and as a batch of matrices if that
-    isn't orthonormal. Values that aren't floating-point or complex tensors are passed over.
+    isn't orthonormal. Values that aren't dense floating-point or complex tensors are passed over.
 
     Cost: one product min(n, p)²·max(n, p) in float64 for each matrix.
     Raises: NonFiniteError with the key of a tensor that holds NaN. Infinities are allowed outside
@@ -139,7 +139,9 @@ def stored_matrices(state: Mapping[str, object]) -> list[tuple[StoredMatrix, Ten
     tensors = {
         key: value
         for key, value in state.items()
-        if isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+        if isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and (value.is_floating_point() or value.is_complex())
     }
     for key, tensor in tensors.items():
         _refuse(key, tensor, tensor.isnan())

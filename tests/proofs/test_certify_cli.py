@@ -252,6 +252,29 @@ def test_a_tensor_with_infinities_is_named_and_the_others_certified(
     assert "\nlow.weight   12 × 4 bfloat16" in out
 
 
+def test_tensors_of_unusual_kinds_are_hashed_or_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, written = tmp_path / "unusual.pt", tmp_path / "certificate.json"
+    state = {
+        "matrix": torch.eye(3),
+        "sparse": torch.eye(3).to_sparse(),
+        "eighth": torch.full((3, 3), math.inf).to(torch.float8_e5m2),
+        "permutation": torch.eye(4)[[2, 0, 1]].to(torch.float8_e4m3fn),
+        "counter": torch.tensor(7),
+        "mask": torch.ones(2, dtype=torch.bool),
+        "empty": torch.zeros(0, 3),
+    }
+    torch.save(state, path)
+    assert main(["certify", str(path), "--json", str(written)]) == 0
+    out = capsys.readouterr().out
+    assert "matrix   3 × 3 float32, orthonormal columns" in out
+    assert "‖XᵀX − I‖_F ≤ 0 " in out
+    assert "not certified: sparse: its layout is torch.sparse_coo" in out
+    assert "not certified: eighth: infinite entries: 9 of 9" in out
+    assert {each.name for each in read(written).tensors} == state.keys() - {"sparse"}
+    assert [each.tensor for each in read(written).matrices] == ["matrix", "permutation"]
+    assert main(["check", str(written), str(path)]) == 0
+
+
 def test_a_file_without_an_orthonormal_matrix_ends_with_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"weight": torch.ones(3, 3)}, tmp_path / "ones.pt")
     assert main(["certify", str(tmp_path / "ones.pt")]) == 1
