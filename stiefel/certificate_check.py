@@ -101,13 +101,14 @@ def compare(certificate: Certificate, path: Path, *, module: nn.Module | None = 
 
 def _tensor_differences(certificate: Certificate, now: Certificate) -> Iterator[str]:
     before, after = ({each.name: each for each in which.tensors} for which in (certificate, now))
-    for name in before.keys() - after.keys():
-        yield f"{name}: certified, but not in the file"
-    for name in after.keys() - before.keys():
-        yield f"{name}: in the file, but not certified"
-    for name in before.keys() & after.keys():
-        if before[name] != after[name]:
+    for name in before:
+        if name not in after:
+            yield f"{name}: certified, but not in the file"
+        elif before[name] != after[name]:
             yield f"{name}: its values, shape or dtype aren't the certified ones"
+    for name in after:
+        if name not in before:
+            yield f"{name}: in the file, but not certified"
 
 
 def _refuted(claimed: CertifiedMatrix, now: CertifiedMatrix) -> Iterator[str]:
