@@ -19,8 +19,10 @@ from distill import checkpoint
 from distill.config import Optimiser
 from distill.errors import InterruptedRunError, NonFiniteLossError
 from distill.progress import progress_bar
-from distill.run_folder import RunFolder
+from distill.run_folder import CERTIFICATE, RunFolder, write_atomically
 from distill.task import Task
+from stiefel.certificate import certify
+from stiefel.certificate_check import to_json
 from stiefel.errors import NonFiniteError
 
 # The cosine schedule ends at this share of its peak (DeiT's 5e-6 under 5e-4).
@@ -54,10 +56,11 @@ def fit(task: Task, schedule: Schedule, run: RunFolder) -> dict[str, Any]:
     """Train a task in its open run folder, from its last checkpoint if it has one, and return the summary.
 
     The clock (`train_seconds`) runs for optimiser steps alone; evaluation and checkpoints are off it. Killed at
-    any moment, the run loses at most the steps since its last checkpoint and resumes to the same numbers.
+    any moment, the run loses at most the steps since its last checkpoint and resumes to the same numbers. The last
+    checkpoint gets a certificate.
 
-    Raises: CheckpointError, NonFiniteLossError; InterruptedRunError after Ctrl-C, which lets the step in progress
-    end and writes a checkpoint.
+    Raises: CheckpointError, NonFiniteLossError; NonFiniteError with the name of a tensor that ends with NaN, which
+    can't be certified; InterruptedRunError after Ctrl-C, which lets the step in progress end and writes a checkpoint.
     """
     optimiser = stiefel.optim.build(
         task.module, schedule.optimiser.name, lr=schedule.optimiser.lr, weight_decay=schedule.optimiser.weight_decay
@@ -138,6 +141,9 @@ class _Trainer:
         seconds = round(self.train_seconds, 4)
         summary = {"steps": self.step, "train_seconds": seconds, "step_ms": 1e3 * self.train_seconds / self.step}
         summary |= {"metric": self.task.metric, **self.figures}
+        assert self.last_checkpoint is not None  # the last step is always evaluated
+        certificate = certify(self.last_checkpoint, module=self.task.module)
+        write_atomically(self.run.path / CERTIFICATE, to_json(certificate))
         self.run.finish(summary)
         return summary
 

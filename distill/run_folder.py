@@ -1,4 +1,4 @@
-"""A run is a folder: config.yaml, metrics.jsonl, checkpoints/, summary.json, environment.json."""
+"""A run is a folder: config.yaml, metrics.jsonl, checkpoints/, certificate.json, summary.json, environment.json."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from distill.environment import environment
 from distill.errors import RunFolderError
 
 CONFIG, METRICS, SUMMARY, ENVIRONMENT = "config.yaml", "metrics.jsonl", "summary.json", "environment.json"
+CERTIFICATE = "certificate.json"
 
 
 def is_finished(path: Path) -> bool:

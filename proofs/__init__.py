@@ -1,6 +1,7 @@
-"""Evidence for the laws of a parameterisation: *sampled* by hypothesis here, never proved.
+"""Evidence for maps: laws *sampled* by hypothesis, floats of one checkpoint *certified*; nothing here is proved.
 
-`proofs.verify` runs the search and needs the `proofs` extra; the laws and their cases don't.
+`proofs.verify` runs the search and needs the `proofs` extra, as do `proofs.exact` and `proofs.balls`; the laws, their
+cases and the default certificates of `stiefel.certificate` don't.
 """
 
 from proofs.cases import Case

@@ -1,7 +1,9 @@
-"""`proofs`: let hypothesis try to break the laws of a parameterisation, ours or yours.
+"""`proofs`: let hypothesis try to break the laws of a parameterisation, ours or yours; certify checkpoints.
 
 proofs verify cayley
 proofs verify my_package.my_map:MyMap --dtype float64 --examples 500 --json findings.json
+proofs certify checkpoint.pt --json certificate.json
+proofs check certificate.json checkpoint.pt
 """
 
 import argparse
@@ -18,22 +20,27 @@ from rich.console import Console
 from rich.table import Table
 
 import stiefel
+from distill.errors import DistillError
+from proofs.certificates import as_text, subject
 from stiefel import StiefelError, console
+from stiefel.certificate import certify
+from stiefel.certificate_check import compare, read, to_json
 
 if TYPE_CHECKING:
     from proofs.verify import Finding
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_TARGET = "a .pt, .pth or .safetensors file, or a folder of `distill train`"
 _STYLES = {"holds": "green", "refuted": "bold red", "not applicable": "dim"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 1 if a law was refuted, 2 for bad input."""
-    return console.run("proofs", lambda: _dispatch(argv), (StiefelError, OSError))
+    """Run the command line and return its exit code: 0, 1 if a law or a certificate was refuted, 2 for bad input."""
+    return console.run("proofs", lambda: _dispatch(argv), (StiefelError, DistillError, OSError))
 
 
 def _dispatch(argv: Sequence[str] | None) -> int:
-    parser = console.Parser(prog="proofs", description="Evidence for the laws of a parameterisation.")
+    parser = console.Parser(prog="proofs", description="Evidence for the laws of a map and for weights on disk.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     verify = commands.add_parser("verify", help="search for a counterexample to every law: sampled evidence")
     which = verify.add_mutually_exclusive_group(required=True)
@@ -42,13 +49,57 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     verify.add_argument("--dtype", choices=_DTYPES, help="draw this dtype alone (default: both)")
     verify.add_argument("--examples", type=_count, default=50, metavar="N", help="cases a law (default: %(default)s)")
     verify.add_argument("--json", type=Path, metavar="FILE", help="write the findings to FILE as well")
-    return _verify(parser.parse_args(argv))
+    verify.set_defaults(run_command=_verify)
+    certify_ = commands.add_parser("certify", help="bound, rigorously, how far stored matrices are from orthonormal")
+    certify_.add_argument("target", type=Path, metavar="CHECKPOINT|RUN_FOLDER", help=_TARGET)
+    certify_.add_argument("--exact", action="store_true", help="compute in exact integers and in balls: slow, tightest")
+    certify_.add_argument("--json", type=Path, metavar="FILE", help="write the certificate to FILE as well")
+    certify_.set_defaults(run_command=_certify)
+    check_ = commands.add_parser("check", help="compare a certificate with the checkpoint that it speaks of")
+    check_.add_argument("certificate", type=Path, metavar="CERTIFICATE", help="what `proofs certify --json` wrote")
+    check_.add_argument("target", type=Path, metavar="CHECKPOINT|RUN_FOLDER", help=_TARGET)
+    check_.set_defaults(run_command=_check)
+    arguments = parser.parse_args(argv)
+    return arguments.run_command(arguments)
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of cases, 1 or more, got {text!r}")
     return int(text)
+
+
+def _certify(arguments: argparse.Namespace) -> int:
+    path, module = subject(arguments.target)
+    if arguments.exact:
+        # Imported here, as python-flint is an extra.
+        from proofs.balls import ball_distance
+        from proofs.exact import ARITHMETIC, enclose_exactly
+
+        certificate = certify(
+            path, module=module, arithmetic=ARITHMETIC, enclose=enclose_exactly, distance=ball_distance
+        )
+    else:
+        certificate = certify(path, module=module)
+    if arguments.json is not None:
+        arguments.json.write_text(to_json(certificate), encoding="utf-8")
+    print(as_text(certificate), end="")
+    if not certificate.matrices:
+        print(f"no matrix of {path.name} is orthonormal: nothing is certified but its hashes")
+    return 0 if certificate.matrices else 1
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    certificate = read(arguments.certificate)
+    path, module = subject(arguments.target)
+    found = compare(certificate, path, module=module)
+    for sentence in found.unchecked:
+        print(f"not checked: {sentence}")
+    for sentence in found.differences:
+        print(f"refuted: {sentence}")
+    if not found.differences:
+        print(f"{path.name} is the certified file, and bears out the claims about its tensors")
+    return 1 if found.differences else 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:

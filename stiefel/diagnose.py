@@ -104,7 +104,7 @@ def diagnose(module: nn.Module) -> list[Diagnosis]:
 
     Raises: NonFiniteError with the path of the weight.
     """
-    return [_diagnosis(*each) for each in _weights(module)]
+    return [_diagnosis(*each) for each in attached_weights(module)]
 
 
 def drift(earlier: Sequence[Diagnosis], later: Sequence[Diagnosis], *, steps: int) -> dict[str, float]:
@@ -125,16 +125,23 @@ def inspect_state_dict(state: Mapping[str, object]) -> list[StoredMatrix]:
     """Return the orthonormal matrices (residual <= 0.1) and the parameterisations of a state_dict, in its order.
 
     A tensor of three or more dimensions is read as a kernel, (out, in·k·k), and as a batch of matrices if that
-    isn't orthonormal. Values that aren't floating-point or complex tensors are passed over.
+    isn't orthonormal. Values that aren't dense floating-point or complex tensors are passed over.
 
     Cost: one product min(n, p)²·max(n, p) in float64 for each matrix.
     Raises: NonFiniteError with the key of a tensor that holds NaN. Infinities are allowed outside
     parameterisations: attention masks are stored with them.
     """
+    return [matrix for matrix, _ in stored_matrices(state)]
+
+
+def stored_matrices(state: Mapping[str, object]) -> list[tuple[StoredMatrix, Tensor | None]]:
+    """Return what `inspect_state_dict` does, each beside its orthonormal matrix, tall; None if it is packed."""
     tensors = {
         key: value
         for key, value in state.items()
-        if isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+        if isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and (value.is_floating_point() or value.is_complex())
     }
     for key, tensor in tensors.items():
         _refuse(key, tensor, tensor.isnan())
@@ -173,6 +180,22 @@ def read_state_dict(path: Path) -> dict[str, object]:
     raise UnreadableError(path, "it holds no state_dict with tensors")
 
 
+def attached_weights(module: nn.Module) -> Iterator[tuple[str, Tensor, OnStiefel]]:
+    """Yield (path of the weight, its trained tensor, its adapter) of every parameterisation inside `module`."""
+    for prefix, owner in module.named_modules():
+        if parametrize.is_parametrized(owner):
+            for name, holder in cast(nn.ModuleDict, owner.parametrizations).items():
+                for each in cast(parametrize.ParametrizationList, holder):
+                    if isinstance(each, OnStiefel):
+                        yield f"{prefix}.{name}".lstrip("."), cast(Tensor, holder.original), each
+
+
+def name_of(by: type[nn.Module]) -> str:
+    """Return the registered name of a map, `module:Class` of one that isn't registered."""
+    reference = f"{by.__module__}:{by.__qualname__}"
+    return next((name for name, registered in REGISTRY.items() if registered == reference), reference)
+
+
 def _load(path: Path) -> object:
     with path.open("rb") as file:
         head = file.read(_DIGEST_BYTES + len(_ZIP))
@@ -187,15 +210,6 @@ def _load(path: Path) -> object:
     if hashlib.sha256(content).digest() != digest:
         raise UnreadableError(path, "its content doesn't match its hash")
     return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-
-
-def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor, OnStiefel]]:
-    for prefix, owner in module.named_modules():
-        if parametrize.is_parametrized(owner):
-            for name, holder in cast(nn.ModuleDict, owner.parametrizations).items():
-                for each in cast(parametrize.ParametrizationList, holder):
-                    if isinstance(each, OnStiefel):
-                        yield f"{prefix}.{name}".lstrip("."), cast(Tensor, holder.original), each
 
 
 def _diagnosis(path: str, free: Tensor, adapter: OnStiefel) -> Diagnosis:
@@ -213,7 +227,7 @@ def _diagnosis(path: str, free: Tensor, adapter: OnStiefel) -> Diagnosis:
         distance = float(torch.linalg.matrix_norm(eye + inner, ord=-2).amin())
     return Diagnosis(
         tensor=path,
-        parameterisation=_name(type(each)),
+        parameterisation=name_of(type(each)),
         shape=tuple(point.shape),
         defect=residual_in_eps(point.to(free.dtype)),
         determinant=_determinant(point),
@@ -222,11 +236,6 @@ def _diagnosis(path: str, free: Tensor, adapter: OnStiefel) -> Diagnosis:
         turn=turn,
         half_turn_distance=distance,
     )
-
-
-def _name(by: type[nn.Module]) -> str:
-    reference = f"{by.__module__}:{by.__qualname__}"
-    return next((name for name, registered in REGISTRY.items() if registered == reference), reference)
 
 
 def _determinant(point: Inexact[Tensor, "*b n p"]) -> int | None:
@@ -254,24 +263,24 @@ def _pairs(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, tuple[str, str]
                 yield key, (f"{free['module'] or ''}{free['name']}", base)
 
 
-def _parameterised(path: str, free: Tensor, base: Tensor) -> StoredMatrix:
+def _parameterised(path: str, free: Tensor, base: Tensor) -> tuple[StoredMatrix, Tensor | None]:
     _refuse(path, free, ~free.isfinite())
     shape = tuple(free.shape)
     if _is_orthonormal(free):
-        return StoredMatrix(path, "point", shape, "columns", residual_in_eps(free), None)
+        return StoredMatrix(path, "point", shape, "columns", residual_in_eps(free), None), free
     if _is_orthonormal(base):
-        return StoredMatrix(path, "base", shape, "columns", residual_in_eps(base), _spectral_norm(free))
-    return StoredMatrix(path, "packed", shape, "columns", None, _spectral_norm(free))
+        return StoredMatrix(path, "base", shape, "columns", residual_in_eps(base), _spectral_norm(free)), base
+    return StoredMatrix(path, "packed", shape, "columns", None, _spectral_norm(free)), None
 
 
-def _plain(key: str, tensor: Tensor) -> Iterator[StoredMatrix]:
+def _plain(key: str, tensor: Tensor) -> Iterator[tuple[StoredMatrix, Tensor]]:
     """Yield `tensor` in the first of its readings, as a kernel or as a batch, that is nearly orthonormal."""
     for matrix in (tensor.flatten(1), tensor) if tensor.ndim > 2 else (tensor,):
         is_wide = matrix.shape[-2] < matrix.shape[-1]
         tall = matrix.mH if is_wide else matrix
         if _is_orthonormal(tall):
             side = "rows" if is_wide else "columns"
-            yield StoredMatrix(key, "plain", tuple(tensor.shape), side, residual_in_eps(tall), None)
+            yield StoredMatrix(key, "plain", tuple(tensor.shape), side, residual_in_eps(tall), None), tall
             return
 
 

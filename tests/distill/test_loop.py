@@ -85,7 +85,7 @@ def test_a_finished_folder_holds_what_a_run_promises(tmp_path: Path) -> None:
     task = Toy()
     summary = fit(task, SCHEDULE, opened(tmp_path))
     assert {entry.name for entry in tmp_path.iterdir()} == {
-        *("config.yaml", "environment.json", "metrics.jsonl", "summary.json", "checkpoints")
+        *("config.yaml", "environment.json", "metrics.jsonl", "certificate.json", "summary.json", "checkpoints")
     }
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [5, 10, 15, 20]

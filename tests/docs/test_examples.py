@@ -33,6 +33,11 @@ def test_the_examples_of_the_solvers_reach_what_the_page_says() -> None:
     assert names["minimum"].stopped_by == "gradient norm"
 
 
+def test_the_example_of_a_certificate_runs() -> None:
+    (code,) = blocks("docs/certificates.md")
+    exec(code, {})
+
+
 @pytest.fixture
 def documented_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "my_maps.py").write_text(blocks("docs/add-a-parameterisation.md")[0])
