@@ -1,7 +1,8 @@
-"""`proofs`: let hypothesis try to break the laws of a parameterisation, ours or yours.
+"""`proofs`: let hypothesis try to break the laws of a parameterisation, ours or yours; check the theorems with Coq.
 
 proofs verify cayley
 proofs verify my_package.my_map:MyMap --dtype float64 --examples 500 --json findings.json
+proofs formal
 """
 
 import argparse
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import stiefel
+from proofs.formal import check
 from stiefel import StiefelError, console
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ _STYLES = {"holds": "green", "refuted": "bold red", "not applicable": "dim"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 1 if a law was refuted, 2 for bad input."""
+    """Run the command line and return its exit code: 0, 1 if a law was refuted or a proof fails, 2 for bad input."""
     return console.run("proofs", lambda: _dispatch(argv), (StiefelError, OSError))
 
 
@@ -42,7 +45,9 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     verify.add_argument("--dtype", choices=_DTYPES, help="draw this dtype alone (default: both)")
     verify.add_argument("--examples", type=_count, default=50, metavar="N", help="cases a law (default: %(default)s)")
     verify.add_argument("--json", type=Path, metavar="FILE", help="write the findings to FILE as well")
-    return _verify(parser.parse_args(argv))
+    commands.add_parser("formal", help="build the theorems with Coq and print their axioms: proved")
+    arguments = parser.parse_args(argv)
+    return _formal() if arguments.command == "formal" else _verify(arguments)
 
 
 def _count(text: str) -> int:
@@ -94,6 +99,23 @@ def _print_details(finding: "Finding") -> None:
     elif finding.counterexample is not None:
         reason = "" if finding.note is None else f"  {finding.note}\n"
         print(f"\n{finding.law}, refuted: {finding.statement}\n{reason}{finding.counterexample}")
+
+
+def _formal() -> int:
+    report = check()
+    table = Table(title="theorems: proved by Coq", title_justify="left", caption_justify="left", show_lines=True)
+    table.add_column("theorem and what it says")
+    table.add_column("file", no_wrap=True)
+    table.add_column("axioms", overflow="fold")
+    for theorem, axioms in report.proved.items():
+        names = "\n".join(axiom.removeprefix("boolp.") for axiom in axioms) or "none"
+        table.add_row(f"[bold]{theorem.name}[/]\n{escape(theorem.statement)}", theorem.file, names)
+    table.caption = f"{len(report.proved)} theorems"
+    if report.proved:
+        Console().print(table)
+    for problem in report.problems:
+        print(f"proofs: {problem}", file=sys.stderr)
+    return 1 if report.problems else 0
 
 
 def _as_json(results: "dict[str, list[Finding]]", arguments: argparse.Namespace) -> str:
