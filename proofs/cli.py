@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import stiefel
-from proofs.formal import check
+from proofs.formal import CLASSICAL, check
 from stiefel import StiefelError, console
 
 if TYPE_CHECKING:
@@ -108,9 +108,9 @@ def _formal() -> int:
     table.add_column("file", no_wrap=True)
     table.add_column("axioms", overflow="fold")
     for theorem, axioms in report.proved.items():
-        names = "\n".join(axiom.removeprefix("boolp.") for axiom in axioms) or "none"
-        table.add_row(f"[bold]{theorem.name}[/]\n{escape(theorem.statement)}", theorem.file, names)
-    table.caption = f"{len(report.proved)} theorems"
+        used = sorted({"classical" if axiom in CLASSICAL else axiom for axiom in axioms})
+        table.add_row(f"[bold]{theorem.name}[/]\n{escape(theorem.statement)}", theorem.file, "\n".join(used) or "none")
+    table.caption = f"{len(report.proved)} theorems. classical: {', '.join(sorted(CLASSICAL))}, of mathcomp-analysis"
     if report.proved:
         Console().print(table)
     for problem in report.problems:

@@ -5,6 +5,6 @@ it; everything else is a `Lemma`. So the list of what is proved is kept in one p
 """
 
 from proofs.formal.build import Report, check
-from proofs.formal.statements import Theorem, theorems
+from proofs.formal.statements import CLASSICAL, Theorem, theorems
 
-__all__ = ["Report", "Theorem", "check", "theorems"]
+__all__ = ["CLASSICAL", "Report", "Theorem", "check", "theorems"]

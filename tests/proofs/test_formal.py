@@ -79,7 +79,7 @@ THEOREM = Theorem("compact", "It holds.", "cayley.v")
     ("report", "code", "shown"),
     [
         (Report({THEOREM: []}), 0, "none"),
-        (Report({THEOREM: ["boolp.propositional_extensionality"]}), 0, "propositional_extensionality"),
+        (Report({THEOREM: ["boolp.propositional_extensionality"]}), 0, "│ classical │"),
         (Report({THEOREM: ["mine"]}, ["compact rests on mine"]), 1, "proofs: compact rests on mine"),
         (Report(problems=["the build failed:\nError"]), 1, "proofs: the build failed"),
     ],
