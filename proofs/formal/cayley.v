@@ -64,6 +64,12 @@ Proof. by rewrite /skew => A_skew; rewrite linearZ /= A_skew scalerN. Qed.
 Lemma skewN n (A : 'M[R]_n) : skew A -> skew (- A).
 Proof. by rewrite /skew => A_skew; rewrite linearN /= A_skew. Qed.
 
+Lemma dot_skew n m (W : 'M[R]_n) (X Y : 'M[R]_(n, m)) : skew W -> dot (W *m X) Y = - dot X (W *m Y).
+Proof. by rewrite /skew => W_skew; rewrite /dot trmx_mul W_skew mulmxN mulNmx -mulmxA raddfN. Qed.
+
+Lemma dot_skew_self n m (W : 'M[R]_n) (X : 'M[R]_(n, m)) : skew W -> dot X (W *m X) = 0.
+Proof. by move/(dot_skew X X)/eqP; rewrite dotC -addr_eq0 -mulr2n mulrn_eq0 => /eqP. Qed.
+
 Lemma cayley_denominator n (W : 'M[R]_n) : skew W -> 1%:M - 2%:R^-1 *: W \in unitmx.
 Proof. by move=> W_skew; apply/identity_plus_skew_invertible/skewN/skewZ. Qed.
 
@@ -83,6 +89,47 @@ have tr_minus : (1%:M - H)^T = 1%:M + H by rewrite linearB /= trmx1 H_skew opprK
 have tr_plus : (1%:M + H)^T = 1%:M - H by rewrite linearD /= trmx1 H_skew.
 rewrite {1}swap trmx_mul trmx_inv tr_minus tr_plus mulmxA.
 by rewrite mulmxK // mulVmx.
+Qed.
+
+(** A Cayley transform never has the eigenvalue -1, and W is recovered from it: W = 2 (C - I)(C + I)^-1. *)
+Theorem cayley_inverse n (W : 'M[R]_n) (C := cayley W) :
+  skew W -> C + 1%:M \in unitmx /\ W = 2%:R *: ((C - 1%:M) *m invmx (C + 1%:M)).
+Proof.
+move=> W_skew; have unit := cayley_denominator W_skew; set D := 1%:M - 2%:R^-1 *: W in unit.
+have plus : D *m (C + 1%:M) = 2%:R%:M.
+  by rewrite mulmxDr mulmx1 mulKVmx // /D addrACA subrr addr0 -raddfD.
+have minus : D *m (C - 1%:M) = W.
+  rewrite mulmxBr mulmx1 mulKVmx // /D opprB addrC addrA subrK -scalerDl.
+  by rewrite (_ : 2%:R^-1 + 2%:R^-1 = 1) ?scale1r //; field.
+have C_unit : C + 1%:M \in unitmx.
+  have: D *m (C + 1%:M) \in unitmx by rewrite plus unitmxE det_scalar unitrX ?unitfE.
+  by rewrite unitmx_mul => /andP[].
+split=> //; apply: (can_inj (mulmxK C_unit)); rewrite -scalemxAl mulmxKV //.
+apply: (can_inj (mulKmx unit)); rewrite -scalemxAr minus mulmxA.
+have -> : D *m W = W *m D by rewrite mulmxBl mulmxBr mul1mx mulmx1 -scalemxAl -scalemxAr.
+by rewrite -mulmxA plus mul_mx_scalar.
+Qed.
+
+(** Every orthogonal C without the eigenvalue -1 is the Cayley transform of the skew W = 2 (C - I)(C + I)^-1. *)
+Theorem cayley_reaches n (C : 'M[R]_n) (W := 2%:R *: ((C - 1%:M) *m invmx (C + 1%:M))) :
+  on_manifold C -> C + 1%:M \in unitmx -> skew W /\ cayley W = C.
+Proof.
+move=> C_point C_unit; have C_row : C *m C^T = 1%:M by apply: mulmx1C.
+set D := C + 1%:M in C_unit W *.
+have Dt_unit : D^T \in unitmx by rewrite unitmx_tr.
+have W_skew : skew W.
+  rewrite /skew /W linearZ /= -scalerN; congr (_ *: _); rewrite trmx_mul trmx_inv.
+  apply: (can_inj (mulKmx Dt_unit)); rewrite mulKVmx //.
+  apply: (can_inj (mulmxK C_unit)); rewrite mulmxN mulNmx -!mulmxA mulVmx // mulmx1.
+  rewrite /D [(C - _)^T]linearB [(C + _)^T]linearD /= trmx1.
+  rewrite !(mulmxBl, mulmxDl, mulmxBr, mulmxDr, mul1mx, mulmx1) [C^T *m C]C_point.
+  move: (1%:M : 'M_n) C^T => I T; apply/matrixP => i j; rewrite !mxE.
+  by move: (I i j) (T i j) (C i j) => a b c; ring.
+split=> //; apply: (can_inj (mulKmx (cayley_denominator W_skew))); rewrite mulKVmx ?cayley_denominator //.
+rewrite /W scalerA mulVf // scale1r.
+have : (C - 1%:M) *m invmx D *m D = C - 1%:M by rewrite mulmxKV.
+move: (_ *m invmx D) => N; rewrite {1}/D mulmxDr mulmx1 mulmxBl mul1mx; move: (N *m C) => NC NC_N.
+by rewrite -[N](addKr NC) NC_N addrC -addrA subrK addrC.
 Qed.
 
 Section Compact.

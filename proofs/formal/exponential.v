@@ -203,6 +203,18 @@ move=> W_skew; rewrite /on_manifold -exponential_tr W_skew -(scale1r W) -scaleNr
 by rewrite addNr scale0r exponential0.
 Qed.
 
+(** exp(2W) = exp(W)^2: scaling and squaring is exact. *)
+Theorem exponential_squaring n (W : 'M[R]_n) : exponential (2%:R *: W) = exponential W *m exponential W.
+Proof. by rewrite -[2%:R]/(1 + 1) exponential_addition scale1r. Qed.
+
+(** exp(W) of a skew W is a rotation: its determinant is 1, so a square point never leaves its component. *)
+Theorem exponential_determinant n (W : 'M[R]_n) : skew W -> \det (exponential W) = 1.
+Proof.
+move=> W_skew; have half_skew := skewZ 2%:R^-1 W_skew.
+have -> : W = 2%:R *: (2%:R^-1 *: W) by rewrite scalerA divff ?pnatr_eq0 // scale1r.
+by rewrite exponential_squaring det_mulmx -expr2 orthogonal_determinant //; apply: exponential_orthogonal.
+Qed.
+
 Lemma exponential_intertwines m n (W : 'M[R]_n) (B : 'M[R]_m) (C : 'M[R]_(n, m)) :
   W *m C = C *m B -> exponential W *m C = C *m exponential B.
 Proof.

@@ -76,7 +76,8 @@ rewrite big_ord_recr /= /reflector mulmxBr mulmx1 opprD addrA -IH -scalemxAr /we
 by rewrite mulmxA.
 Qed.
 
-Lemma product_on_manifold n (v : nat -> 'cV[R]_n) p :
+(** A product of Householder reflectors of non-zero vectors is orthogonal. *)
+Theorem product_of_reflectors_orthogonal n (v : nat -> 'cV[R]_n) p :
   (forall j, (j < p)%N -> v j != 0) -> on_manifold (product_of_reflectors v p).
 Proof.
 elim: p => [|p IH] nonzero /=; first by rewrite /on_manifold trmx1 mulmx1.
@@ -87,7 +88,7 @@ Qed.
 Variables (n p : nat) (V : 'M[R]_(n, p)).
 Hypothesis columns_nonzero : forall j, col j V != 0.
 
-(** The triangular factor striu(V^T V) + diag(V^T V)/2 of the compact WY form is never singular if no column of V is 0. *)
+(** The triangular factor of the compact WY form, striu(V^T V) + diag(V^T V)/2, is never singular if no column of V is 0. *)
 Theorem wy_factor_never_singular : wy_factor V \in unitmx.
 Proof.
 rewrite -unitmx_tr unitmxE det_trig; last first.
@@ -154,7 +155,7 @@ Theorem compact_wy_on_manifold : on_manifold (col_mx 1%:M 0 - V *m invmx (wy_fac
 Proof.
 rewrite compact_wy_first_columns; apply: products_stay_on_the_manifold; last first.
   by rewrite /on_manifold tr_col_mx mul_row_col trmx1 mulmx1 trmx0 mulmx0 addr0.
-apply: product_on_manifold => j j_p.
+apply: product_of_reflectors_orthogonal => j j_p.
 by rewrite (nth_columnE V (Ordinal j_p)).
 Qed.
 

@@ -1,4 +1,4 @@
-(* Projectors with orthonormal rows keep inner products, norms and Gram matrices, and nothing else does.
+(* Projectors with orthonormal rows keep inner products, norms and Gram matrices, and nothing else does; VkD's loss.
    Source: Miles et al. 2024 (VkD), section 3.1; Horn & Johnson 2013, theorem 2.1.4. *)
 From mathcomp Require Import all_ssreflect all_algebra ring.
 From StiefelFormal Require Import frobenius.
@@ -56,6 +56,10 @@ Qed.
 Theorem orthogonal_determinant n (Q : 'M[R]_n) : on_manifold Q -> \det Q ^+ 2 = 1.
 Proof. by move=> Q1; rewrite expr2 -{1}det_tr -det_mulmx Q1 det1. Qed.
 
+(** The transpose of a square point is one: an orthogonal matrix has orthonormal rows as well as columns. *)
+Theorem square_points_transpose n (Q : 'M[R]_n) : on_manifold Q -> on_manifold Q^T.
+Proof. by rewrite /on_manifold trmxK => /mulmx1C. Qed.
+
 End CommutativeRing.
 
 Section Field.
@@ -83,5 +87,21 @@ have polar k (a b : 'rV_k) : 2%:R * inner a b = inner (a + b) (a + b) - inner a 
 have two0 : 2%:R != 0 :> R by rewrite pnatr_eq0.
 by apply: (mulfI two0); rewrite !polar -mulmxDl !kept.
 Qed.
+
+(** VkD's loss with orthonormal rows: ||Zs P - Zt||^2 = ||Zs||^2 + ||Zt||^2 - 2 tr(Zt^T Zs P). *)
+Theorem vkd_loss b s t (P : 'M[R]_(s, t)) (Zs : 'M[R]_(b, s)) (Zt : 'M[R]_(b, t)) :
+  P *m P^T = 1%:M ->
+  sqnorm (Zs *m P - Zt) = sqnorm Zs + sqnorm Zt - 2%:R * \tr (Zt^T *m Zs *m P).
+Proof.
+move=> rows; rewrite sqnormB; congr (_ + _ - _).
+  by rewrite -sqnorm_tr /sqnorm /dot trmxK gram_matrices_kept // mxtrace_mulC.
+by rewrite dotC /dot mulmxA.
+Qed.
+
+(** VkD's loss of whitened student features, Zs^T Zs = I, is s + ||Zt||^2 - 2 tr(Zt^T Zs P): only the alignment is learnt. *)
+Theorem vkd_loss_whitened b s t (P : 'M[R]_(s, t)) (Zs : 'M[R]_(b, s)) (Zt : 'M[R]_(b, t)) :
+  P *m P^T = 1%:M -> on_manifold Zs ->
+  sqnorm (Zs *m P - Zt) = s%:R + sqnorm Zt - 2%:R * \tr (Zt^T *m Zs *m P).
+Proof. by move=> rows white; rewrite vkd_loss // {1}/sqnorm /dot white mxtrace1. Qed.
 
 End OrderedField.

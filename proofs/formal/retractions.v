@@ -1,6 +1,6 @@
-(* The error of a Newton-Schulz step, the retractions by a root and by a triangular factor, VkD's loss, and what a
-   measured defect says about inner products.
-   Source: Bjorck & Bowie 1971; Absil & Malick 2012; Fan & Hoffman 1955; Miles et al. 2024 (VkD). *)
+(* The retractions without an exponential: the error of a Newton-Schulz step, and the points that a root (polar) or a
+   triangular factor (QR) of the Gram matrix gives.
+   Source: Bjorck & Bowie 1971; Absil & Malick 2012; Fan & Hoffman 1955 (the nearest point). *)
 From mathcomp Require Import all_ssreflect all_algebra ring.
 From StiefelFormal Require Import frobenius isometry.
 
@@ -62,6 +62,17 @@ have -> : e = 4%:R^-1 * e + 3%:R / 4%:R * e by field.
 by rewrite ler_add // ler_wpmul2l // ?invr_ge0 ?divr_ge0 ?ler0n.
 Qed.
 
+(** Iterated from ||E|| <= 1, k Newton-Schulz steps leave an error of at most ||E||^(2^k), squared. *)
+Theorem newton_schulz_iterates n p (X : 'M[R]_(n, p)) k :
+  sqnorm (residual X) <= 1 -> sqnorm (residual (iter k (@newton_schulz n p) X)) <= sqnorm (residual X) ^+ (2 ^ k).
+Proof.
+move=> E_le1; elim: k => [|k IH]; first by rewrite expr1.
+have near : sqnorm (residual (iter k (@newton_schulz n p) X)) <= 1.
+  by apply: le_trans IH _; rewrite exprn_ile1 ?sqnorm_ge0.
+apply: le_trans (newton_schulz_squares_the_error near) _.
+by rewrite expnSr exprM ler_expn2r ?nnegrE ?exprn_ge0 ?sqnorm_ge0.
+Qed.
+
 (** For U tangent at a point X0, (X0 + U)^T (X0 + U) = I + U^T U. *)
 Theorem gram_of_a_tangent_step n p (X0 U : 'M[R]_(n, p)) :
   on_manifold X0 -> X0^T *m U + U^T *m X0 = 0 -> (X0 + U)^T *m (X0 + U) = 1%:M + U^T *m U.
@@ -100,31 +111,6 @@ rewrite !pair -[dot (X *m G^T) (X *m G^T)]/(sqnorm _) turned //.
 have := sqnorm_ge0 (X *m G^T - Z *m G^T); rewrite sqnormB !turned //; set s := sqnorm G^T; set d := dot _ _.
 have -> : s + s - 2%:R * d = 2%:R * (s - d) by ring.
 by rewrite pmulr_rge0 ?ltr0n // subr_ge0.
-Qed.
-
-(** VkD's loss with orthonormal rows: ||Zs P - Zt||^2 = ||Zs||^2 + ||Zt||^2 - 2 tr(Zt^T Zs P). *)
-Theorem vkd_loss b s t (P : 'M[R]_(s, t)) (Zs : 'M[R]_(b, s)) (Zt : 'M[R]_(b, t)) :
-  P *m P^T = 1%:M ->
-  sqnorm (Zs *m P - Zt) = sqnorm Zs + sqnorm Zt - 2%:R * \tr (Zt^T *m Zs *m P).
-Proof.
-move=> rows; rewrite sqnormB; congr (_ + _ - _).
-  by rewrite -sqnorm_tr /sqnorm /dot trmxK gram_matrices_kept // mxtrace_mulC.
-by rewrite dotC /dot mulmxA.
-Qed.
-
-(** A certificate is sound: if ||P P^T - I|| <= d in the Frobenius norm, then |<xP, yP> - <x, y>| <= d ||x|| ||y||, squared. *)
-Theorem certificate_sound m n (P : 'M[R]_(m, n)) d (x y : 'rV[R]_m) :
-  sqnorm (P *m P^T - 1%:M) <= d ^+ 2 ->
-  (inner (x *m P) (y *m P) - inner x y) ^+ 2 <= d ^+ 2 * (inner x x * inner y y).
-Proof.
-move=> certified; set E := _ - _ in certified.
-have innerE (z w : 'rV[R]_m) : inner z w = dot z^T w^T.
-  by rewrite /inner /dot trmxK [RHS]big_ord1.
-have -> : inner (x *m P) (y *m P) - inner x y = dot (x *m E)^T y^T.
-  by rewrite -innerE /inner /E mulmxBr mulmx1 mulmxBl trmx_mul !mulmxA !mxE.
-apply: le_trans (cauchy_schwarz _ _) _.
-rewrite !innerE -!/(sqnorm _) mulrA ler_wpmul2r ?sqnorm_ge0 // !sqnorm_tr mulrC.
-by apply: le_trans (sqnormM _ _) _; rewrite ler_wpmul2l ?sqnorm_ge0.
 Qed.
 
 End OrderedField.
