@@ -44,8 +44,6 @@ End Generator.
 
 Section Cayley.
 Variable R : realFieldType.
-Let half : R := 2%:R^-1.
-
 Let two0 : 2%:R != 0 :> R.
 Proof. by rewrite pnatr_eq0. Qed.
 
@@ -77,8 +75,8 @@ Proof. by move=> W_skew; apply/identity_plus_skew_invertible/skewN/skewZ. Qed.
 Theorem cayley_orthogonal n (W : 'M[R]_n) : skew W -> on_manifold (cayley W).
 Proof.
 move=> W_skew; rewrite /on_manifold /cayley.
-have H_skew : skew (half *: W) by apply: skewZ.
-rewrite -/half; set H := half *: W in H_skew *.
+have H_skew := skewZ 2%:R^-1 W_skew.
+set H := 2%:R^-1 *: W in H_skew *.
 have minus_unit : 1%:M - H \in unitmx by apply: cayley_denominator.
 have plus_unit : 1%:M + H \in unitmx by apply: identity_plus_skew_invertible.
 have commute : (1%:M - H) *m (1%:M + H) = (1%:M + H) *m (1%:M - H).
@@ -148,7 +146,8 @@ rewrite addrACA addNr addr0 -scalerA addrACA.
 by rewrite -[2%:R%:M]scalemx1 !scaler_nat !mulr2n.
 Qed.
 
-(** The compact Cayley map (2 X0 + K)(I + S/4 - A/2)^-1 - X0 equals the dense Cayley transform of W, applied to X0. *)
+(** The compact Cayley map (2 X0 + K)(I + S/4 - A/2)^-1 - X0 equals the dense n x n Cayley transform of W = X0 A X0^T +
+    K X0^T - X0 K^T, applied to X0. *)
 Theorem compact_cayley_equals_dense : compact_cayley = cayley (generator X0 A K) *m X0.
 Proof.
 set W := generator X0 A K.
@@ -159,7 +158,8 @@ have key : (1%:M - 2%:R^-1 *: W) *m (2%:R *: X0 + K) = 2%:R *: X0 *m compact_den
   rewrite scalerDr scalerA mulVf // scale1r /compact_denominator mulmxBr mulmxDr mulmx1 -!scalemxAl -!scalemxAr.
   rewrite !scalerA divff // scale1r.
   have -> : 2%:R * 4%:R^-1 = 2%:R^-1 :> R by field.
-  move: (X0 *m A) (X0 *m (K^T *m K)) => U V; apply/matrixP => i j; rewrite !mxE; move: (X0 i j) (K i j) (U i j) (V i j) 2%:R^-1 => a b c d h; ring.
+  move: (X0 *m A) (X0 *m (K^T *m K)) => U V; apply/matrixP => i j; rewrite !mxE.
+  by move: (X0 i j) (K i j) (U i j) (V i j) 2%:R^-1 => a b c d h; ring.
 rewrite mulmxBr mulmxA key mulmxK ?compact_cayley_never_singular //.
 by rewrite -/W mulmxBl mulmxDl !mul1mx opprB scaler_nat mulr2n addrA addrAC addrK.
 Qed.

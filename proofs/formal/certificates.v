@@ -13,7 +13,7 @@ Local Open Scope ring_scope.
 Section OrderedField.
 Variable R : realFieldType.
 
-(** A certificate is sound: if ||P P^T - I|| <= d in the Frobenius norm, then |<xP, yP> - <x, y>| <= d ||x|| ||y||, squared. *)
+(** A certificate is sound: where ||P P^T - I|| <= d (Frobenius), |<xP, yP> - <x, y>| <= d ||x|| ||y||; squared. *)
 Theorem certificate_sound m n (P : 'M[R]_(m, n)) d (x y : 'rV[R]_m) :
   sqnorm (P *m P^T - 1%:M) <= d ^+ 2 ->
   (inner (x *m P) (y *m P) - inner x y) ^+ 2 <= d ^+ 2 * (inner x x * inner y y).
@@ -28,7 +28,7 @@ rewrite !innerE -!/(sqnorm _) mulrA ler_wpmul2r ?sqnorm_ge0 // !sqnorm_tr mulrC.
 by apply: le_trans (sqnormM _ _) _; rewrite ler_wpmul2l ?sqnorm_ge0.
 Qed.
 
-(** The defect bounds the distance to the polar point X of Y = X H, H = G^T G: ||Y - X|| <= ||Y^T Y - I||, squared. *)
+(** The defect bounds the distance to the polar point X of Y = X H, H = G^T G: ||Y - X|| <= ||Y^T Y - I||; squared. *)
 Theorem defect_bounds_distance_to_manifold m n p (X : 'M[R]_(n, p)) (G : 'M[R]_(m, p)) (Y := X *m (G^T *m G)) :
   on_manifold X -> sqnorm (Y - X) <= sqnorm (Y^T *m Y - 1%:M).
 Proof.
@@ -45,7 +45,7 @@ have -> : dot (N *m H) N = sqnorm (G *m N^T).
 by rewrite addr_ge0 ?mulr_ge0 ?ler0n ?sqnorm_ge0.
 Qed.
 
-(** The residual (I - W/2) P - (I + W/2) X0 bounds the distance of P to the exact Cayley point, without a condition number. *)
+(** The residual (I - W/2) P - (I + W/2) X0 bounds the distance of P to the exact Cayley point; squared. *)
 Theorem cayley_residual_bounds_distance n p (W : 'M[R]_n) (X0 P : 'M[R]_(n, p)) (h := 2%:R^-1 : R) :
   skew W -> sqnorm (P - cayley W *m X0) <= sqnorm ((1%:M - h *: W) *m P - (1%:M + h *: W) *m X0).
 Proof.

@@ -58,13 +58,17 @@ Let coefficient (s : R) (m : nat) : R := s ^+ m / m`!%:R.
 
 Lemma partial_entry n s (W : 'M[R]_n) k i j :
   partial (s *: W) k i j = \sum_(m < k) coefficient s m * power W m i j.
-Proof. by rewrite /partial summxE; apply: eq_bigr => m _; rewrite powerZ scalerA mxE mulrC -/(coefficient s m) mulrC /coefficient [_^-1 * _]mulrC. Qed.
+Proof.
+rewrite /partial summxE; apply: eq_bigr => m _.
+by rewrite powerZ scalerA mxE /coefficient [_^-1 * _]mulrC.
+Qed.
 
 Lemma power_bound n (W : 'M[R]_n) m i j : `|power W m i j| <= (\sum_i \sum_j `|W i j|) ^+ m.
 Proof.
 elim: m i j => [|m IH] i j; first by rewrite expr0 mxE normr_nat; case: eqP => //=; rewrite ler01.
 rewrite powerS mxE exprS mulr_suml.
-have row_le : \sum_h `|W i h| * (\sum_i \sum_j `|W i j|) ^+ m <= \sum_i0 (\sum_j `|W i0 j|) * (\sum_i \sum_j `|W i j|) ^+ m.
+have row_le : \sum_h `|W i h| * (\sum_i \sum_j `|W i j|) ^+ m <=
+    \sum_i (\sum_j `|W i j|) * (\sum_i \sum_j `|W i j|) ^+ m.
   rewrite -mulr_suml -mulr_suml ler_wpmul2r ?exprn_ge0 ?sumr_ge0 // => [? _|]; first by rewrite sumr_ge0.
   by rewrite [leRHS](bigD1 i) //= ler_addl sumr_ge0 // => ? _; rewrite sumr_ge0.
 apply: le_trans row_le; apply: le_trans (ler_norm_sum _ _ _) _.
@@ -233,7 +237,8 @@ Hypotheses (X0_point : on_manifold X0) (K_normal : X0^T *m K = 0).
 Definition compact_exponential : 'M[R]_(n, p) :=
   let B := exponential (small_generator A (K^T *m K)) in X0 *m ulsubmx B + K *m dlsubmx B.
 
-(** The compact exponential X0 T + K N, [T; N] the first p columns of exp [[A, -S], [I, 0]], equals exp(W) X0, exp the limit of the series. *)
+(** The compact exponential X0 T + K N, [T; N] the first p columns of exp [[A, -S], [I, 0]], equals exp(W) X0 for the
+    n x n skew W = X0 A X0^T + K X0^T - X0 K^T, exp the limit of the series. *)
 Theorem compact_exponential_equals_dense : compact_exponential = exponential (generator X0 A K) *m X0.
 Proof.
 rewrite /compact_exponential /= -first_columns_of_product.
@@ -249,7 +254,7 @@ Qed.
 
 End Compact.
 
-(** At the base E, the first p columns of I, the compact exponential is the first p columns of exp(W): the paper's dense map. *)
+(** At the base E, the first p columns of I, the compact exponential is the first p columns of exp(W), the dense map. *)
 Theorem compact_exponential_first_columns p k (A : 'M[R]_p) (K : 'M[R]_(k, p)) (E := col_mx 1%:M 0) :
   compact_exponential E (col_mx 0 K) A = lsubmx (exponential (generator E A (col_mx 0 K))).
 Proof.

@@ -76,6 +76,15 @@ rewrite big_ord_recr /= /reflector mulmxBr mulmx1 opprD addrA -IH -scalemxAr /we
 by rewrite mulmxA.
 Qed.
 
+Lemma sum_below p (k : 'I_p) (F : 'I_p -> R) :
+  (forall j : 'I_p, (k < j)%N -> F j = 0) -> \sum_j F j = F k + \sum_(j : 'I_p | (j < k)%N) F j.
+Proof.
+move=> above; rewrite (bigD1 k) //= (bigID (fun j : 'I_p => (j < k)%N)) /=; congr (_ + _).
+rewrite [X in _ + X]big1 ?addr0; last first.
+  by move=> j /andP[j_k]; rewrite -leqNgt leq_eqVlt val_eqE eq_sym (negbTE j_k); apply: above.
+by apply: eq_bigl => j; rewrite andb_idl // => j_k; rewrite -val_eqE neq_ltn j_k.
+Qed.
+
 (** A product of Householder reflectors of non-zero vectors is orthogonal. *)
 Theorem product_of_reflectors_orthogonal n (v : nat -> 'cV[R]_n) p :
   (forall j, (j < p)%N -> v j != 0) -> on_manifold (product_of_reflectors v p).
@@ -88,7 +97,8 @@ Qed.
 Variables (n p : nat) (V : 'M[R]_(n, p)).
 Hypothesis columns_nonzero : forall j, col j V != 0.
 
-(** The triangular factor of the compact WY form, striu(V^T V) + diag(V^T V)/2, is never singular if no column of V is 0. *)
+(** The triangular factor of the compact WY form, striu(V^T V) + diag(V^T V)/2, is never singular where no column of V
+    is 0. *)
 Theorem wy_factor_never_singular : wy_factor V \in unitmx.
 Proof.
 rewrite -unitmx_tr unitmxE det_trig; last first.
@@ -103,34 +113,27 @@ Theorem compact_wy_is_product_of_reflectors :
   product_of_reflectors (nth_column V) p = 1%:M - V *m invmx (wy_factor V) *m V^T.
 Proof.
 pose v := nth_column V; pose B : 'M[R]_(n, p) := \matrix_(i, j) weight v j i 0.
-have B_col (j : 'I_p) : col j B = weight v j by apply/colP => i; rewrite !mxE.
 have -> : product_of_reflectors v p = 1%:M - B *m V^T.
   rewrite product_as_sum; congr (_ - _); apply/matrixP => i k; rewrite summxE [RHS]mxE; apply: eq_bigr => j _.
   by rewrite [LHS]mxE big_ord1 [B i j]mxE; congr (_ * _); rewrite ![_^T _ _]mxE /v nth_columnE mxE.
 suff BM : B *m wy_factor V = V by rewrite -{1}(mulmxK wy_factor_never_singular B) BM.
 apply/matrixP => i k.
 (* Column k says (V^T V)_kk b_k / 2 + sum_(j < k) (v_j . v_k) b_j = v_k, which is how weight k was chosen. *)
-have step : weight v k *+ 1 = (2%:R / sqnorm (v k)) *: (v k - \sum_(j < k) dot (v j) (v k) *: weight v j).
-  rewrite mulr1n /weight product_as_sum mulmxBl mul1mx mulmx_suml; congr (_ *: (_ - _)); apply: eq_bigr => j _.
+have step : weight v k = (2%:R / sqnorm (v k)) *: (v k - \sum_(j < k) dot (v j) (v k) *: weight v j).
+  rewrite {1}/weight product_as_sum mulmxBl mul1mx mulmx_suml; congr (_ *: (_ - _)); apply: eq_bigr => j _.
   by rewrite -mulmxA inner_scalar mul_mx_scalar.
 have vk0 : sqnorm (v k) != 0 by rewrite /v nth_columnE sqnorm_eq0.
 have {}step : (sqnorm (v k) / 2%:R) *: weight v k + \sum_(j < k) dot (v j) (v k) *: weight v j = v k.
-  rewrite -[weight v k]mulr1n step scalerA mulrA divfK ?pnatr_eq0 // divff // scale1r.
-  by rewrite subrK.
+  by rewrite step scalerA mulrA divfK ?pnatr_eq0 // divff // scale1r subrK.
 have {step} := congr1 (fun u : 'cV_n => u i 0) step.
 rewrite /v nth_columnE [col k V i 0]mxE => <-; rewrite !mxE summxE.
-have split_sum (F : 'I_p -> R) : (forall j : 'I_p, (k < j)%N -> F j = 0) ->
-    \sum_j F j = F k + \sum_(j : 'I_p | (j < k)%N) F j.
-  move=> above; rewrite (bigD1 k) //= (bigID (fun j : 'I_p => (j < k)%N)) /=; congr (_ + _).
-  rewrite [X in _ + X]big1 ?addr0; last first.
-    by move=> j /andP[j_k]; rewrite -leqNgt leq_eqVlt val_eqE eq_sym (negbTE j_k); apply: above.
-  by apply: eq_bigl => j; rewrite andb_idl // => j_k; rewrite -val_eqE neq_ltn j_k.
-rewrite split_sum => [|j k_j]; last first.
+rewrite (@sum_below _ k) => [|j k_j]; last first.
   by rewrite !mxE ltnNge (ltnW k_j) /= -val_eqE /= gtn_eqF // mulr0.
 rewrite !mxE ltnn eqxx; congr (_ + _).
   by rewrite mulrC; congr (_ / _ * _); have := gram_entry V k k; rewrite mxE.
-rewrite (big_ord_widen p (fun j => (dot (nth_column V j) (col k V) *: weight (nth_column V) j) i 0)) ?(ltnW (ltn_ord k)) //.
-apply: eq_bigr => j j_k; rewrite !mxE j_k mulrC nth_columnE; congr (_ * _).
+pose term j := (dot (nth_column V j) (col k V) *: weight (nth_column V) j) i 0.
+rewrite -/(term _) (big_ord_widen p term) ?(ltnW (ltn_ord k)) //.
+apply: eq_bigr => j j_k; rewrite /term !mxE j_k mulrC nth_columnE; congr (_ * _).
 by have := gram_entry V j k; rewrite mxE.
 by rewrite /v nth_columnE.
 Qed.
@@ -140,14 +143,21 @@ End CompactWY.
 Section FirstColumns.
 Variables (R : realFieldType) (p k : nat) (V1 : 'M[R]_p) (V2 : 'M[R]_(k, p)).
 Let V := col_mx V1 V2.
-Hypothesis columns_nonzero : forall j, col j V != 0.
+Hypothesis unit_diagonal : forall j, V1 j j = 1.
 
-(** What `householder` computes, E - V M^-1 V_top^T, is the product of p reflectors applied to E, the first p columns of I. *)
+Lemma unit_columns_nonzero j : col j V != 0.
+Proof.
+apply/eqP => /colP/(_ (lshift k j)); rewrite mxE col_mxEu unit_diagonal mxE => /eqP.
+by rewrite oner_eq0.
+Qed.
+
+(** What `householder` computes for a V with a unit diagonal, E - V M^-1 V_top^T, is the product of p reflectors applied
+    to E, the first p columns of I. *)
 Theorem compact_wy_first_columns :
   col_mx 1%:M 0 - V *m invmx (wy_factor V) *m V1^T = product_of_reflectors (nth_column V) p *m col_mx 1%:M 0.
 Proof.
-rewrite compact_wy_is_product_of_reflectors // mulmxBl mul1mx -[in RHS]mulmxA.
-by rewrite tr_col_mx mul_row_col mulmx1 mulmx0 addr0.
+rewrite compact_wy_is_product_of_reflectors; last exact: unit_columns_nonzero.
+by rewrite mulmxBl mul1mx -[in RHS]mulmxA tr_col_mx mul_row_col mulmx1 mulmx0 addr0.
 Qed.
 
 (** The compact WY point is on the manifold. *)
@@ -156,7 +166,7 @@ Proof.
 rewrite compact_wy_first_columns; apply: products_stay_on_the_manifold; last first.
   by rewrite /on_manifold tr_col_mx mul_row_col trmx1 mulmx1 trmx0 mulmx0 addr0.
 apply: product_of_reflectors_orthogonal => j j_p.
-by rewrite (nth_columnE V (Ordinal j_p)).
+by rewrite (nth_columnE V (Ordinal j_p)) unit_columns_nonzero.
 Qed.
 
 End FirstColumns.

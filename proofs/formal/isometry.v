@@ -98,7 +98,7 @@ move=> rows; rewrite sqnormB; congr (_ + _ - _).
 by rewrite dotC /dot mulmxA.
 Qed.
 
-(** VkD's loss of whitened student features, Zs^T Zs = I, is s + ||Zt||^2 - 2 tr(Zt^T Zs P): only the alignment is learnt. *)
+(** VkD's loss of whitened student features, Zs^T Zs = I, is s + ||Zt||^2 - 2 tr(Zt^T Zs P): it learns alignment. *)
 Theorem vkd_loss_whitened b s t (P : 'M[R]_(s, t)) (Zs : 'M[R]_(b, s)) (Zt : 'M[R]_(b, t)) :
   P *m P^T = 1%:M -> on_manifold Zs ->
   sqnorm (Zs *m P - Zt) = s%:R + sqnorm Zt - 2%:R * \tr (Zt^T *m Zs *m P).

@@ -14,7 +14,7 @@ Local Open Scope ring_scope.
 Section Pade.
 Variable R : realFieldType.
 
-(* theta_0 = 1, theta_1 = 1 + x, theta_(k+2) = (2k + 3) theta_(k+1) + x^2 theta_k. The pair is (theta_k, theta_(k+1)). *)
+(* theta_0 = 1, theta_1 = 1 + x, theta_(k+2) = (2k + 3) theta_(k+1) + x^2 theta_k; pairs are (theta_k, theta_(k+1)). *)
 Fixpoint theta_pair n (W : 'M[R]_n) k : 'M[R]_n * 'M[R]_n :=
   if k is l.+1 then
     let: (a, b) := theta_pair W l in (b, (2 * l + 3)%:R *: b + W *m W *m a)

@@ -66,7 +66,8 @@ Qed.
 Lemma first_columns_of_product (M : 'M[R]_(p + p)) : lsubmx (row_mx X0 K *m M) = X0 *m ulsubmx M + K *m dlsubmx M.
 Proof. by rewrite -{1}(submxK M) mul_row_block row_mxKl. Qed.
 
-(** Every polynomial of W, so every partial sum of exp(W), applied to X0 is X0 T + K N, [T; N] the same polynomial of [[A, -S], [I, 0]] in its first p columns. *)
+(** Every polynomial of W, so every partial sum of exp(W), applied to X0 is X0 T + K N, [T; N] the first p columns of
+    the same polynomial of [[A, -S], [I, 0]]. *)
 Theorem compact_form_of_every_polynomial c degree (B := polynomial c degree (small_generator A (K^T *m K))) :
   polynomial c degree (generator X0 A K) *m X0 = X0 *m ulsubmx B + K *m dlsubmx B.
 Proof.

@@ -42,7 +42,7 @@ rewrite step_error /F -!scalemxAl -!scalemxAr -!scalemxAl !scalerA -!scaler_nat 
 by congr (_ *: _ - _ *: _); field.
 Qed.
 
-(** Near the manifold a Newton-Schulz step squares the error: ||E'|| <= ||E||^2 in the Frobenius norm where ||E|| <= 1. *)
+(** Near the manifold a Newton-Schulz step squares the error: ||E'|| <= ||E||^2 (Frobenius) where ||E|| <= 1. *)
 Theorem newton_schulz_squares_the_error n p (X : 'M[R]_(n, p)) :
   sqnorm (residual X) <= 1 -> sqnorm (residual (newton_schulz X)) <= sqnorm (residual X) ^+ 2.
 Proof.
@@ -62,7 +62,7 @@ have -> : e = 4%:R^-1 * e + 3%:R / 4%:R * e by field.
 by rewrite ler_add // ler_wpmul2l // ?invr_ge0 ?divr_ge0 ?ler0n.
 Qed.
 
-(** Iterated from ||E|| <= 1, k Newton-Schulz steps leave an error of at most ||E||^(2^k), squared. *)
+(** Iterated from ||E|| <= 1, k Newton-Schulz steps leave an error of at most ||E||^(2^k). *)
 Theorem newton_schulz_iterates n p (X : 'M[R]_(n, p)) k :
   sqnorm (residual X) <= 1 -> sqnorm (residual (iter k (@newton_schulz n p) X)) <= sqnorm (residual X) ^+ (2 ^ k).
 Proof.
@@ -81,7 +81,7 @@ rewrite /on_manifold => X0_point tangent; rewrite [(X0 + U)^T]linearD /= mulmxDl
 by rewrite addrA -(addrA 1%:M) tangent addr0.
 Qed.
 
-(** I + U^T U is never singular, so the root and the triangular factor that the polar and QR maps divide by exist as units. *)
+(** I + U^T U is never singular, so neither is the root or triangular factor that the polar and QR maps divide by. *)
 Theorem identity_plus_gram_invertible n p (U : 'M[R]_(n, p)) : 1%:M + U^T *m U \in unitmx.
 Proof.
 apply: (@accretive_unit _ _ _ _ U 2%:R); first by rewrite ler0n.
@@ -96,7 +96,7 @@ move=> unit factor; move: unit; rewrite -factor unitmx_mul => /andP[Tt_unit T_un
 by rewrite /on_manifold trmx_mul trmx_inv mulmxA -(mulmxA _ Y^T) -factor mulmxA mulVmx // mul1mx mulmxV.
 Qed.
 
-(** The polar point X of Y = X H, H = G^T G positive semidefinite, is the nearest point of the manifold to Y (Frobenius). *)
+(** The polar point X of Y = X H, H = G^T G, is the point of the manifold nearest to Y (Frobenius). *)
 Theorem polar_point_is_nearest m n p (X Z : 'M[R]_(n, p)) (G : 'M[R]_(m, p)) :
   on_manifold X -> on_manifold Z -> sqnorm (X *m (G^T *m G) - X) <= sqnorm (X *m (G^T *m G) - Z).
 Proof.

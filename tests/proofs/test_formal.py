@@ -59,6 +59,7 @@ def test_every_file_says_what_it_is_for_and_leaves_nothing_unproved(path: Path) 
     assert text.startswith("(* ")
     assert "Source: " in text.split("*)")[0]
     assert text.count("\n") <= 300
+    assert [line for line in text.splitlines() if len(line) > 120] == []
     assert forbidden(text) == []
     assert [theorem.name for theorem in headlines(text, path.name) if not theorem.statement] == []
 
