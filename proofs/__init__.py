@@ -1,4 +1,4 @@
-"""Evidence for the laws of a parameterisation: *sampled* by hypothesis; and theorems, *proved* by Coq, in `proofs.formal`.
+"""Evidence for the laws of a parameterisation: *sampled* by hypothesis; `proofs.formal` has what Coq *proved*.
 
 `proofs.verify` runs the search and needs the `proofs` extra; the laws and their cases don't.
 """

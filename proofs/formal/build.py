@@ -1,4 +1,4 @@
-"""Build the Coq development in a temporary folder and hold every theorem's axioms against the allowed ones."""
+"""Build the Coq files in a temporary folder and hold the axioms of their theorems against the allowed ones."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ from proofs.formal.statements import CLASSICAL, SOURCES, Theorem, assumptions, a
 
 @dataclass
 class Report:
-    """The axioms of every theorem that Coq accepted, and one sentence for everything that is wrong."""
+    """Every theorem that Coq accepted with the axioms of its file, and one sentence for everything that is wrong."""
 
     proved: dict[Theorem, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -21,7 +21,7 @@ class Report:
 def check(*, sources: Path = SOURCES) -> Report:
     """Build the Coq files of the folder `sources` and return what is proved, on which axioms.
 
-    Takes about half a minute on two cores and 1 GB. Raises: CoqMissing if Coq or mathcomp isn't installed.
+    Takes 33 s of CPU time on two cores, and 1 GB. Raises: CoqMissing if Coq or mathcomp isn't installed.
     """
     _require_coq()
     named = theorems(sources=sources)
@@ -32,10 +32,11 @@ def check(*, sources: Path = SOURCES) -> Report:
     if not built:
         return Report(problems=[*problems, f"the build failed:\n{output}"])
     axioms = assumptions(output)
-    problems += [f"Coq said nothing about {theorem.name}" for theorem in named if theorem.name not in axioms]
-    proved = {theorem: axioms[theorem.name] for theorem in named if theorem.name in axioms}
-    for theorem, used in proved.items():
-        problems += [f"{theorem.name} rests on {axiom}" for axiom in used if axiom not in CLASSICAL]
+    proved = {theorem: axioms[theorem.file] for theorem in named if theorem.file in axioms}
+    problems += [f"Coq said nothing about {theorem.name}" for theorem in named if theorem not in proved]
+    problems += [
+        f"{file} rests on {axiom}" for file, used in axioms.items() for axiom in used if axiom not in CLASSICAL
+    ]
     return Report(proved, problems)
 
 

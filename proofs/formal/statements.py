@@ -55,20 +55,28 @@ def forbidden(text: str) -> list[str]:
 
 
 def audit(named: Sequence[Theorem]) -> str:
-    """Return a Coq file that prints, for each theorem, a line with its name and then its assumptions."""
-    modules = dict.fromkeys(theorem.file.removesuffix(".v") for theorem in named)
-    lines = [f"From StiefelFormal Require {' '.join(modules)}."]
-    for theorem in named:
-        lines.append(f'Goal True. idtac "{_MARK}{theorem.name}". Abort.')
-        lines.append(f"Print Assumptions {theorem.file.removesuffix('.v')}.{theorem.name}.")
+    """Return a Coq file that prints, for each file, a line with its name and the assumptions of its theorems together.
+
+    Coq walks through the library anew for each question: 45 questions took 25 s where eight take 5 s.
+    """
+    lines: list[str] = []
+    for file in dict.fromkeys(theorem.file for theorem in named):
+        module = file.removesuffix(".v")
+        together = ", ".join(f"@{module}.{theorem.name}" for theorem in named if theorem.file == file)
+        lines += [
+            f"From StiefelFormal Require {module}.",
+            f"Definition theorems_of_{module} := ({together}).",
+            f'Goal True. idtac "{_MARK}{file}". Abort.',
+            f"Print Assumptions theorems_of_{module}.",
+        ]
     return "\n".join(lines) + "\n"
 
 
 def assumptions(output: str) -> dict[str, list[str]]:
-    """Return the axioms of each theorem from what Coq printed for `audit`.
+    """Return the axioms of each file from what Coq printed for `audit`.
 
     A line that is neither an axiom nor the continuation of its type is returned as it is, as if it were one: what Coq
-    says about unsafe flags must not pass unseen. A theorem without an answer is missing from the result.
+    says about unsafe flags must not pass unseen. A file without an answer is missing from the result.
     """
     found: dict[str, list[str]] = {}
     for block in output.split(_MARK)[1:]:

@@ -11,9 +11,9 @@ from proofs.formal import Report, Theorem, check, theorems
 from proofs.formal.statements import CLASSICAL, SOURCES, assumptions, audit, files, forbidden, headlines
 
 ANSWERS = """\
-== first
+== first.v
 Closed under the global context
-== second
+== second.v
 Axioms:
 boolp.propositional_extensionality
   : forall P Q : Prop, P <-> Q -> P = Q
@@ -21,18 +21,18 @@ boolp.functional_extensionality_dep
   : forall (A : Type) (B : A -> Type) (f g : forall x : A, B x),
     (forall x : A, f x = g x) -> f = g
 mine : 1 = 2
-== third
+== third.v
 Axioms:
 Wrong.looping is assumed to be guarded.
-== fourth
+== fourth.v
 """
 
 
-def test_assumptions_are_the_axioms_of_each_theorem() -> None:
+def test_assumptions_are_the_axioms_of_each_file() -> None:
     assert assumptions(ANSWERS) == {
-        "first": [],
-        "second": ["boolp.propositional_extensionality", "boolp.functional_extensionality_dep", "mine"],
-        "third": ["Wrong.looping is assumed to be guarded."],
+        "first.v": [],
+        "second.v": ["boolp.propositional_extensionality", "boolp.functional_extensionality_dep", "mine"],
+        "third.v": ["Wrong.looping is assumed to be guarded."],
     }
 
 
@@ -48,9 +48,9 @@ def test_a_headline_is_a_theorem_and_the_statement_above_it() -> None:
 
 
 def test_the_audit_asks_for_the_assumptions_of_every_theorem() -> None:
-    asked = audit([Theorem("a", "", "x.v"), Theorem("b", "", "y.v")])
-    assert "Require x y." in asked
-    assert re.findall(r"Print Assumptions (.*)\.\n", asked) == ["x.a", "y.b"]
+    asked = audit([Theorem("a", "", "x.v"), Theorem("b", "", "x.v"), Theorem("c", "", "y.v")])
+    assert re.findall(r":= \((.*)\)\.\n", asked) == ["@x.a, @x.b", "@y.c"]
+    assert re.findall(r"Print Assumptions (.*)\.\n", asked) == ["theorems_of_x", "theorems_of_y"]
 
 
 @pytest.mark.parametrize("path", files(SOURCES), ids=lambda path: path.name)
@@ -81,7 +81,7 @@ THEOREM = Theorem("compact", "It holds.", "cayley.v")
     [
         (Report({THEOREM: []}), 0, "none"),
         (Report({THEOREM: ["boolp.propositional_extensionality"]}), 0, "│ classical │"),
-        (Report({THEOREM: ["mine"]}, ["compact rests on mine"]), 1, "proofs: compact rests on mine"),
+        (Report({THEOREM: ["mine"]}, ["cayley.v rests on mine"]), 1, "proofs: cayley.v rests on mine"),
         (Report(problems=["the build failed:\nError"]), 1, "proofs: the build failed"),
     ],
 )
@@ -111,8 +111,11 @@ def test_a_missing_coq_is_one_sentence_that_names_the_packages(
     ("text", "problem"),
     [
         ("(** True. *)\nTheorem fine : True. Proof. exact I. Qed.", None),
-        ("Axiom mine : False.\n(** False. *)\nTheorem bad : False. Proof. exact mine. Qed.", "bad rests on small.mine"),
-        ("(** False. *)\nTheorem bad : False. Proof. Admitted.", "bad rests on small.bad"),
+        (
+            "Axiom mine : False.\n(** False. *)\nTheorem bad : False. Proof. exact mine. Qed.",
+            "small.v rests on small.mine",
+        ),
+        ("(** False. *)\nTheorem bad : False. Proof. Admitted.", "small.v rests on small.bad"),
         ("(** False. *)\nTheorem bad : False. Proof. exact I. Qed.", "the build failed"),
         ("Theorem bare : True. Proof. exact I. Qed.", "bare has no (** statement *) above it"),
     ],
