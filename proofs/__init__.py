@@ -1,4 +1,4 @@
-"""Evidence for maps: laws *sampled* by hypothesis, floats of one checkpoint *certified*; nothing here is proved.
+"""Evidence for maps: laws *sampled* by hypothesis, floats of one checkpoint *certified*, theorems *proved* by Coq.
 
 `proofs.verify` runs the search and needs the `proofs` extra, as do `proofs.exact` and `proofs.balls`; the laws, their
 cases and the default certificates of `stiefel.certificate` don't.

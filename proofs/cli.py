@@ -1,9 +1,10 @@
-"""`proofs`: let hypothesis try to break the laws of a parameterisation, ours or yours; certify checkpoints.
+"""`proofs`: try to break the laws of a parameterisation, ours or yours; certify checkpoints; check the theorems.
 
 proofs verify cayley
 proofs verify my_package.my_map:MyMap --dtype float64 --examples 500 --json findings.json
 proofs certify checkpoint.pt --json certificate.json
 proofs check certificate.json checkpoint.pt
+proofs formal
 """
 
 import argparse
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import stiefel
 from distill.errors import DistillError
 from proofs.certificates import as_text, subject
+from proofs.formal import CLASSICAL, check
 from stiefel import StiefelError, console
 from stiefel.certificate import certify
 from stiefel.certificate_check import compare, read, to_json
@@ -35,7 +38,7 @@ _STYLES = {"holds": "green", "refuted": "bold red", "not applicable": "dim"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 1 if a law or a certificate was refuted, 2 for bad input."""
+    """Run the command line and return its exit code: 0, 1 if something was refuted or a proof fails, 2 for bad input."""
     return console.run("proofs", lambda: _dispatch(argv), (StiefelError, DistillError, OSError))
 
 
@@ -59,6 +62,8 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     check_.add_argument("certificate", type=Path, metavar="CERTIFICATE", help="what `proofs certify --json` wrote")
     check_.add_argument("target", type=Path, metavar="CHECKPOINT|RUN_FOLDER", help=_TARGET)
     check_.set_defaults(run_command=_check)
+    formal = commands.add_parser("formal", help="build the theorems with Coq and print their axioms: proved")
+    formal.set_defaults(run_command=_formal)
     arguments = parser.parse_args(argv)
     return arguments.run_command(arguments)
 
@@ -145,6 +150,23 @@ def _print_details(finding: "Finding") -> None:
     elif finding.counterexample is not None:
         reason = "" if finding.note is None else f"  {finding.note}\n"
         print(f"\n{finding.law}, refuted: {finding.statement}\n{reason}{finding.counterexample}")
+
+
+def _formal(arguments: argparse.Namespace) -> int:
+    report = check()
+    table = Table(title="theorems: proved by Coq", title_justify="left", caption_justify="left", show_lines=True)
+    table.add_column("theorem and what it says")
+    table.add_column("file", no_wrap=True)
+    table.add_column("axioms", overflow="fold")
+    for theorem, axioms in report.proved.items():
+        used = sorted({"classical" if axiom in CLASSICAL else axiom for axiom in axioms})
+        table.add_row(f"[bold]{theorem.name}[/]\n{escape(theorem.statement)}", theorem.file, "\n".join(used) or "none")
+    table.caption = f"{len(report.proved)} theorems. classical: {', '.join(sorted(CLASSICAL))}, of mathcomp-analysis"
+    if report.proved:
+        Console().print(table)
+    for problem in report.problems:
+        print(f"proofs: {problem}", file=sys.stderr)
+    return 1 if report.problems else 0
 
 
 def _as_json(results: "dict[str, list[Finding]]", arguments: argparse.Namespace) -> str:
