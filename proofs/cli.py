@@ -38,7 +38,7 @@ _STYLES = {"holds": "green", "refuted": "bold red", "not applicable": "dim"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 1 if something was refuted or a proof fails, 2 for bad input."""
+    """Run the command line and return its exit code: 0, 1 if something is refuted or a proof fails, 2 for bad input."""
     return console.run("proofs", lambda: _dispatch(argv), (StiefelError, DistillError, OSError))
 
 
