@@ -98,7 +98,7 @@ LAWS: dict[str, Law] = {
         Law("compiled equals eager", compilation.compiled_equals_eager, largest=8, cost=10),
         Law("trained", training.trained, largest=24),
         Law("without drift", optimisation.without_drift, largest=8, cost=50),
-        Law("target reached", optimisation.target_reached, _singular_coordinates, largest=12, dtypes=_DOUBLE),
+        Law("target reached", optimisation.target_reached, _singular_coordinates, largest=8, dtypes=_DOUBLE),
         Law("averaged", training.averaged, _free_is_the_point, largest=24),
         Law("saved and copied", training.saved_and_copied, largest=24),
         Law("precision kept", training.precision_kept),

@@ -16,7 +16,7 @@ _LEG = 20
 # How close a solver has to come. This is the solver's tolerance, not rounding's: an error of 1e-6 is a loss of 5e-13,
 # whose change between two iterates float64 still sees.
 _REACHED = 1e-6
-_FARTHEST = 1.0
+_FARTHEST = 0.5
 _ITERATIONS = 300
 
 
@@ -29,9 +29,9 @@ def without_drift(by: type[Parameterisation], case: Case) -> float:
 
 
 def target_reached(by: type[Parameterisation], case: Case) -> float:
-    """A target R(F*) with ‖F*‖₂ <= 1 is reached from F = 0 to 1e-6, by L-BFGS or by the map's Riemannian optimiser.
+    """A target R(F*) with ‖F*‖₂ <= ½ is reached from F = 0 to 1e-6, by L-BFGS or by the map's Riemannian optimiser.
 
-    For a map whose free tensor is the point, the target is the nearest point to X0 + U, U tangent and ‖U‖₂ <= 1.
+    For a map whose free tensor is the point, the target is the nearest point to X0 + U, U tangent and ‖U‖₂ <= ½.
     """
     setting = place(by, replace(case, norm=min(case.norm, by.claims.domain, _FARTHEST)))
     if by.claims.optimiser == "riemannian":
