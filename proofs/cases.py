@@ -24,6 +24,7 @@ class Case:
         rank one beside a full rotation part.
     norm: spectral norm of the step; 0 and 1e-30 are among those drawn.
     base: a uniform point of St(n, p), or signed columns of a permutation.
+    steps: how many steps of an optimiser a long run takes.
     """
 
     n: int
@@ -34,6 +35,7 @@ class Case:
     norm: float
     base: Base
     seed: int
+    steps: int = 1000
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -101,5 +103,5 @@ class Case:
         norm = "math.pi" if self.norm == math.pi else repr(self.norm)
         return (
             f"Case(n={self.n}, p={self.p}, batch={self.batch}, dtype={self.dtype}, structure={self.structure!r}, "
-            f"norm={norm}, base={self.base!r}, seed={self.seed})"
+            f"norm={norm}, base={self.base!r}, seed={self.seed}, steps={self.steps})"
         )

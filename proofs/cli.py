@@ -25,6 +25,7 @@ import stiefel
 from distill.errors import DistillError
 from proofs.certificates import as_text, subject
 from proofs.formal import CLASSICAL, check
+from proofs.profiles import PROFILES
 from stiefel import StiefelError, console
 from stiefel.certificate import certify
 from stiefel.certificate_check import compare, read, to_json
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _TARGET = "a .pt, .pth or .safetensors file, or a folder of `distill train`"
+_PROFILES_HELP = (
+    ", ".join(f"{name}: {each.examples} cases a law, runs of {each.steps} steps" for name, each in PROFILES.items())
+    + "; the same cases every time in ci alone (default: %(default)s)"
+)
 _STYLES = {"holds": "green", "refuted": "bold red", "not applicable": "dim"}
 
 
@@ -50,7 +55,8 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     which.add_argument("name", nargs="?", help="a registered name or module:Class")
     which.add_argument("--all", action="store_true", help="every registered parameterisation")
     verify.add_argument("--dtype", choices=_DTYPES, help="draw this dtype alone (default: both)")
-    verify.add_argument("--examples", type=_count, default=50, metavar="N", help="cases a law (default: %(default)s)")
+    verify.add_argument("--profile", choices=PROFILES, default="ci", help=_PROFILES_HELP)
+    verify.add_argument("--examples", type=_count, metavar="N", help="cases a law (default: the profile's)")
     verify.add_argument("--json", type=Path, metavar="FILE", help="write the findings to FILE as well")
     verify.set_defaults(run_command=_verify)
     certify_ = commands.add_parser("certify", help="bound, rigorously, how far stored matrices are from orthonormal")
@@ -116,12 +122,16 @@ def _verify(arguments: argparse.Namespace) -> int:
     names = stiefel.names() if arguments.all else [arguments.name]
     classes = {name: stiefel.get(name) for name in names}
     dtypes = tuple(_DTYPES.values()) if arguments.dtype is None else (_DTYPES[arguments.dtype],)
+    profile = PROFILES[arguments.profile]
+    examples = profile.examples if arguments.examples is None else arguments.examples
     results: dict[str, list[Finding]] = {}
     for name, by in classes.items():
-        results[name] = verify(by, examples=arguments.examples, dtypes=dtypes)
+        results[name] = verify(
+            by, examples=examples, dtypes=dtypes, derandomize=profile.derandomize, steps=profile.steps
+        )
         _print(name, results[name])
     if arguments.json is not None:
-        arguments.json.write_text(_as_json(results, arguments))
+        arguments.json.write_text(_as_json(results, arguments.profile, examples))
     refuted = any(finding.verdict == "refuted" for findings in results.values() for finding in findings)
     return 1 if refuted else 0
 
@@ -169,7 +179,7 @@ def _formal(arguments: argparse.Namespace) -> int:
     return 1 if report.problems else 0
 
 
-def _as_json(results: "dict[str, list[Finding]]", arguments: argparse.Namespace) -> str:
+def _as_json(results: "dict[str, list[Finding]]", profile: str, examples: int) -> str:
     # JSON has neither NaN nor infinity; they are written as strings.
     def written(value: object) -> object:
         return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
@@ -178,8 +188,8 @@ def _as_json(results: "dict[str, list[Finding]]", arguments: argparse.Namespace)
         name: [{key: written(value) for key, value in asdict(finding).items()} for finding in findings]
         for name, findings in results.items()
     }
-    document = {"evidence": "sampled", "examples": arguments.examples, "torch": torch.__version__, "maps": maps}
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    settings = {"evidence": "sampled", "profile": profile, "examples": examples, "torch": torch.__version__}
+    return json.dumps(settings | {"maps": maps}, indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

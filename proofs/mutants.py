@@ -11,14 +11,22 @@ from torch import Tensor
 
 from proofs.compact_forms import CompactCayley, CompactPolar
 from proofs.wrong_derivatives import DetachedSolve, PolarThroughSVD, TangentButWrong, WrongAdjoint, WrongForwardMode
-from stiefel import Parameterisation, Trivialisation
-from stiefel.linalg import newton_schulz_step
-from stiefel.optim.retraction import LandingStiefel
+from proofs.wrong_in_use import (
+    CreepingBase,
+    DeadStart,
+    GraphBreak,
+    OtherWhenCompiled,
+    PointAsFree,
+    TruncatedDiagonal,
+    Unchecked,
+    UnguardedLanding,
+    UnsavedBase,
+)
+from stiefel import Parameterisation
 from stiefel.parameterisations.cayley import Cayley
 from stiefel.parameterisations.exponential import Exponential
 from stiefel.parameterisations.givens import Givens
 from stiefel.parameterisations.householder import Householder
-from stiefel.parameterisations.landing import Landing
 from stiefel.parameterisations.polar import Polar
 from stiefel.parameterisations.qr import QR
 
@@ -146,6 +154,14 @@ class Crooked(Cayley):
         return super().point(free + free**3 / 10)
 
 
+class AnotherWayBack(Exponential):
+    """Turns on by a skew matrix that is even in the rotation: going back doesn't undo it."""
+
+    def coefficients(self, rotation: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+        lower = (rotation @ rotation).tril(-1)
+        return super().coefficients(rotation + (lower - lower.mT) / 10, gram)
+
+
 class SharedRotation(CompactCayley):
     """Gives every matrix of a batch the batch's mean rotation."""
 
@@ -169,23 +185,6 @@ class UnsignedReflectors(Householder):
         return super().point(free) * signs.unsqueeze(-2)
 
 
-class TruncatedDiagonal(Householder):
-    """Trains the signs and truncates them to integers, as torch's orthogonal(…, "householder") does.
-
-    One step of weight decay takes a sign from 1 to 0.99…, hence to 0.
-    """
-
-    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
-        signs = self.base.diagonal(dim1=-2, dim2=-1)
-        trained = free.diagonal(dim1=-2, dim2=-1).trunc()
-        return super().point(free) * (signs * trained).unsqueeze(-2)
-
-    def recentre(self, point: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
-        free = super().recentre(point)
-        free.diagonal(dim1=-2, dim2=-1).copy_(self.base.diagonal(dim1=-2, dim2=-1))
-        return free
-
-
 class OppositeSine(Givens):
     """Turns the wrong way with the angles of the first column, which `right_inverse` reads the right way."""
 
@@ -204,43 +203,6 @@ class ForgottenReflection(Givens):
         return free
 
 
-class UnsavedBase(Cayley):
-    """Keeps its base out of the state_dict."""
-
-    def __init__(self, *shape: int, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None):
-        super().__init__(*shape, dtype=dtype, device=device)
-        self.register_buffer("base", self.base, persistent=False)
-
-
-class PointAsFree(Trivialisation):
-    """Trains the point itself, and claims that any optimiser keeps it on the manifold."""
-
-    claims = replace(Cayley.claims, retraction_order=None)
-
-    def point(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
-        return self.base + free
-
-
-class OneStepStiefel(LandingStiefel):
-    """Takes one Newton-Schulz step after a step of any length, as public codes of landing do."""
-
-    def retr(self, x: Tensor, u: Tensor) -> Tensor:
-        return newton_schulz_step(x + u)
-
-
-class UnguardedLanding(Landing):
-    """Lands in one step whatever the length; trained by geoopt's optimisers, which ask the manifold to retract."""
-
-    manifold = OneStepStiefel
-
-
-class Unchecked(Cayley):
-    """Takes whatever comes."""
-
-    def forward(self, free: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:
-        return self.point(free)
-
-
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(NonSkewPart, ("on the manifold", "inner products kept", "kernels kept")),
     Mutant(UnconstrainedExponential, ("on the manifold", "inner products kept", "kernels kept")),
@@ -250,14 +212,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(Float32Inside, ("on the manifold", "equals oracle", "gradient")),
     Mutant(OneInAMillion, ("on the manifold", "zero gives base")),
     Mutant(CayleySign, ("derivative at base", "equals oracle", "projection at base")),
-    Mutant(DoubledRotation, ("derivative at base", "retraction order", "projection at base")),
+    Mutant(DoubledRotation, ("derivative at base", "retraction order", "projection at base", "logarithm")),
     Mutant(NotIdempotent, ("projection at base", "derivative at base")),
     Mutant(NotSelfAdjoint, ("projection at base",)),
     Mutant(OrderTooHigh, ("retraction order",)),
     Mutant(WrongMetric, ("retraction order",)),
     Mutant(Crooked, ("equivariant", "equals oracle")),
+    Mutant(AnotherWayBack, ("inverse symmetric", "logarithm", "equals oracle")),
     Mutant(SharedRotation, ("batch equals loop", "equals oracle")),
-    Mutant(DetachedSolve, ("gradient", "higher gradients")),
+    Mutant(DetachedSolve, ("gradient", "higher gradients", "transport is tangent")),
     Mutant(WrongAdjoint, ("gradient",)),
     Mutant(TangentButWrong, ("gradient", "higher gradients")),
     Mutant(WrongForwardMode, ("forward mode",)),
@@ -267,8 +230,12 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(TruncatedDiagonal, ("trained", "zero gives base")),
     Mutant(OppositeSine, ("round trip", "zero gives base", "equals oracle")),
     Mutant(ForgottenReflection, ("zero gives base",)),
+    Mutant(CreepingBase, ("without drift",)),
+    Mutant(DeadStart, ("target reached",)),
+    Mutant(GraphBreak, ("compiled equals eager",)),
+    Mutant(OtherWhenCompiled, ("compiled equals eager",)),
     Mutant(UnsavedBase, ("saved and copied",)),
-    Mutant(PointAsFree, ("on the manifold", "trained", "averaged")),
+    Mutant(PointAsFree, ("on the manifold", "trained", "averaged", "transport is tangent")),
     Mutant(UnguardedLanding, ("trained",)),
     Mutant(Unchecked, ("bad input refused",)),
 )

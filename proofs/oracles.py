@@ -15,11 +15,22 @@ from stiefel.parameterisations import REGISTRY
 Oracle = Callable[[Parameterisation, Tensor], Tensor]
 
 
-def oracle_of(by: type[Parameterisation]) -> Oracle | None:
-    """Return the oracle of a registered map, or of the registered map that `by` derives from; else `None`."""
+# Where n = p these are X0·g(A), A = skew(X0ᵀF), with g(−A) = g(A)ᵀ. So is every geodesic, but not the Q factor of
+# I + A: its R is the same for −A, and (I − A)·R⁻¹ isn't R⁻ᵀ·(I − A) from p = 3 on.
+INVERSE_SYMMETRIC = frozenset({"cayley", "dense_exponential", "exponential", "exponential_euclidean", "polar"})
+
+
+def original(by: type[Parameterisation]) -> str | None:
+    """Return the name of a registered map, or of the registered map that `by` derives from; else `None`."""
     references = [f"{each.__module__}:{each.__qualname__}" for each in by.__mro__]
     names = {reference: name for name, reference in REGISTRY.items()}
-    return next((ORACLES.get(names[reference]) for reference in references if reference in names), None)
+    return next((names[reference] for reference in references if reference in names), None)
+
+
+def oracle_of(by: type[Parameterisation]) -> Oracle | None:
+    """Return the oracle of a registered map, or of the registered map that `by` derives from; else `None`."""
+    name = original(by)
+    return None if name is None else ORACLES.get(name)
 
 
 def geodesic(metric: str, point: Float[Tensor, "*b n p"], tangent: Float[Tensor, "*b n p"]) -> Float[Tensor, "*b n p"]:

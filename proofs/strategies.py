@@ -30,13 +30,15 @@ _WIDTHS = ("one column", "square", "any", "fat", "thin")
 _NORMS = ("limit", "zero", "tiny", "linear", "logarithmic")
 
 
-def cases(claims: Claims, *, largest: int, dtypes: tuple[torch.dtype, ...]) -> st.SearchStrategy[Case]:
-    """Draw cases with at most `largest` rows inside the claimed domain.
+def cases(
+    claims: Claims, *, largest: int, dtypes: tuple[torch.dtype, ...], steps: int = 1000
+) -> st.SearchStrategy[Case]:
+    """Draw cases with at most `largest` rows inside the claimed domain; long runs in them take `steps` steps.
 
     Shapes that found faults come often: p = 1, n = p, p > n/2 and n >> p; so do steps of norm 0, 1e-30 and the limit.
     """
     return st.builds(
-        partial(_case, largest_norm(claims)),
+        partial(_case, largest_norm(claims), steps),
         n=st.integers(1, largest),
         width=st.sampled_from(_WIDTHS),
         p=st.integers(1, largest),
@@ -52,6 +54,7 @@ def cases(claims: Claims, *, largest: int, dtypes: tuple[torch.dtype, ...]) -> s
 
 def _case(
     limit: float,
+    steps: int,
     *,
     n: int,
     width: str,
@@ -70,4 +73,4 @@ def _case(
     logarithmic = limit * (1e-12 / limit) ** (1.0 - fraction)
     norms = {"limit": limit, "zero": 0.0, "tiny": 1e-30, "linear": limit * fraction, "logarithmic": logarithmic}
     norm = min(math.pi, limit) if structure == "rotation" else norms[scale]
-    return Case(n, columns[width], batch, dtype, structure, norm, base, seed)
+    return Case(n, columns[width], batch, dtype, structure, norm, base, seed, steps)

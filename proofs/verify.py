@@ -10,12 +10,16 @@ import torch
 
 from proofs.cases import Case
 from proofs.laws import LAWS, Law
+from proofs.profiles import PROFILES
 from proofs.strategies import cases
 from stiefel import Parameterisation
 from stiefel.manifold import FLOATS
 
 # strategies comes first: it says in one sentence that hypothesis is missing.
 import hypothesis  # isort: skip
+
+# The first case drawn is the simplest one, a single entry, so one alone says little.
+_FEWEST = 2
 
 Verdict = Literal["holds", "refuted", "not applicable"]
 
@@ -50,27 +54,34 @@ class _Refuted(Exception):
 def verify(
     by: type[Parameterisation],
     *,
-    examples: int = 50,
+    examples: int = PROFILES["ci"].examples,
     dtypes: Sequence[torch.dtype] = FLOATS,
     derandomize: bool = True,
+    steps: int = PROFILES["ci"].steps,
 ) -> list[Finding]:
-    """Return what a search over `examples` cases a law finds for each law, in the order of `LAWS`."""
-    return [judge(law, by, examples=examples, dtypes=dtypes, derandomize=derandomize) for law in LAWS.values()]
+    """Return what a search over `examples` cases a law finds for each law, in the order of `LAWS`.
+
+    A law that costs more than one gets so many times fewer cases, but two.
+    """
+    return [
+        judge(law, by, examples=examples, dtypes=dtypes, derandomize=derandomize, steps=steps) for law in LAWS.values()
+    ]
 
 
 def judge(
     law: Law,
     by: type[Parameterisation],
     *,
-    examples: int = 50,
+    examples: int = PROFILES["ci"].examples,
     dtypes: Sequence[torch.dtype] = FLOATS,
     derandomize: bool = True,
     shrink: bool = True,
+    steps: int = PROFILES["ci"].steps,
 ) -> Finding:
     """Search for a case that breaks one law, uphill along its ratio, and shrink the first one found.
 
     With `derandomize` the same cases come every time; without it each run draws new ones. Without `shrink` the
-    counterexample is the first one found, which is quicker and larger.
+    counterexample is the first one found, which is quicker and larger. Long runs take `steps` steps of an optimiser.
     """
     usable = tuple(dtype for dtype in law.dtypes if dtype in dtypes)
     reason = law.exemption(by) or (None if usable else f"can be told from rounding in {law.dtypes[0]} only")
@@ -80,7 +91,7 @@ def judge(
     phases = [phase for phase in hypothesis.Phase if shrink or phase is not hypothesis.Phase.shrink]
 
     @hypothesis.settings(
-        max_examples=examples,
+        max_examples=min(examples, max(_FEWEST, examples // law.cost)),
         phases=phases,
         derandomize=derandomize,
         deadline=None,
@@ -89,7 +100,7 @@ def judge(
         report_multiple_bugs=False,
         suppress_health_check=(hypothesis.HealthCheck.too_slow,),
     )
-    @hypothesis.given(cases(by.claims, largest=law.largest, dtypes=usable))
+    @hypothesis.given(cases(by.claims, largest=law.largest, dtypes=usable, steps=steps))
     def search(case: Case) -> None:
         ratio, note = _try(law, by, case)
         # Written so that NaN is refused.

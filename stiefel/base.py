@@ -109,7 +109,8 @@ class Parameterisation(nn.Module, ABC):
         before = self.base
         super()._apply(fn, recurse)
         if self.base.dtype not in manifold.FIELDS:
-            self.base = before.to(self.base.device)
+            # Storage below float32 works in float32, also where the base was wider.
+            self.base = before.to(self.base.device, torch.promote_types(self.base.dtype, torch.float32))
         elif torch.finfo(self.base.dtype).eps < torch.finfo(before.dtype).eps:
             self.recentre(manifold.nearest_point(self.point(torch.zeros_like(self.base))))
         return self

@@ -8,9 +8,10 @@ import pytest
 import torch
 from hypothesis import settings
 
-settings.register_profile("dev", max_examples=10, deadline=None)
-settings.register_profile("ci", max_examples=25, deadline=None, derandomize=True)
-settings.register_profile("nightly", max_examples=500, deadline=None)
+from proofs.profiles import PROFILES
+
+for name, profile in PROFILES.items():
+    settings.register_profile(name, max_examples=profile.examples, derandomize=profile.derandomize, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 # Matrices here are small: a second thread costs more than it brings, and two test processes share the cores.

@@ -124,6 +124,19 @@ def forward_mode(by: type[Parameterisation], case: Case) -> float:
     return worst((first, second)) / size(setting.step)
 
 
+def transport_is_tangent(by: type[Parameterisation], case: Case) -> float:
+    """The derivative at F carries every direction V into the tangent space at the point X: XᵀT + TᵀX = 0, T = DR(F)V.
+
+    That is transport by a differentiated retraction, in forward mode (Absil, Mahony & Sepulchre 2008, section 8.1.2).
+    Twice residual·n·eps·max(1, ‖F‖)·‖V‖: the rounding of X and that of T.
+    """
+    setting = place(by, case)
+    direction = _normalised(case.random(*case.shape, stream=13)).to(case.dtype)
+    point, carried, *_ = torch.func.jvp(setting.map, (setting.free,), (direction,))
+    inner = point.double().mT @ carried.double()
+    return distance(inner, -inner.mT) / (2 * by.claims.residual * case.unit * size(setting.step))
+
+
 def _difference_bound(by: type[Parameterisation], case: Case) -> float:
     return (by.claims.residual + 1) * case.unit ** (2 / 3)
 

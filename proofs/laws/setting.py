@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from proofs.cases import Case
-from stiefel import Parameterisation, nearest_point
+from stiefel import Parameterisation, attach, nearest_point
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,29 @@ def place(by: type[Parameterisation], case: Case) -> Setting:
     base, step = case.matrices()
     placed = by(*case.shape, dtype=case.dtype)
     return Setting(placed, base, placed.right_inverse(base), step)
+
+
+class Weight(nn.Module):
+    """The smallest module with a weight of any batch shape."""
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.weight = nn.Parameter(weight.clone())
+
+
+def attached(by: type[Parameterisation], weight: Float[Tensor, "*b n p"]) -> Weight:
+    """Return a module whose weight is kept orthonormal by a map of class `by`."""
+    return attach(Weight(weight), by=f"{by.__module__}:{by.__qualname__}")
+
+
+def trained_tensor(module: Weight) -> nn.Parameter:
+    """Return the tensor that an optimiser trains."""
+    return next(module.parameters())
+
+
+def reach(by: type[Parameterisation]) -> float:
+    """Return the norm up to which laws of training drive a free tensor."""
+    return min(by.claims.domain, math.pi)
 
 
 def size(step: Float[Tensor, "*b n p"]) -> float:

@@ -1,14 +1,19 @@
 """Laws of the points themselves: orthonormal, isometric, right at the base, equal to a dense oracle."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from proofs.cases import Case
 from proofs.laws.setting import distance, place, size, worst
-from proofs.oracles import oracle_of
+from proofs.oracles import oracle_of, tangent_part
 from stiefel import Parameterisation
+from stiefel.geodesics import canonical_inner, log
+
+# A logarithm is asked for up to this canonical length: the injectivity radius is at least 0.89π = 2.8.
+_LONGEST = 2.0
 
 
 def on_the_manifold(by: type[Parameterisation], case: Case) -> float:
@@ -101,6 +106,33 @@ def equivariant(by: type[Parameterisation], case: Case) -> float:
     setting.map.right_inverse((turn @ setting.base.double()).to(case.dtype))
     turned = setting.map((turn @ setting.free.double()).to(case.dtype))
     return distance(turned, turn @ point) / (3 * by.claims.residual * case.unit * size(setting.step))
+
+
+def inverse_symmetric(by: type[Parameterisation], case: Case) -> float:
+    """A square point goes back as it came: R(−F) = X0·R(F)ᵀ·X0, as exp(−W) = exp(W)ᵀ and Cayley(−A) = Cayley(A)ᵀ.
+
+    Three times residual·n·eps·max(1, ‖F‖): the rounding of either side, and the defect of X0 on the right.
+    """
+    setting = place(by, replace(case, p=case.n))
+    forth, back = (setting.map(setting.start + sign * setting.step).detach().double() for sign in (1, -1))
+    base = setting.base.double()
+    return distance(back, base @ forth.mT @ base) / (3 * by.claims.residual * case.unit * size(setting.step))
+
+
+def logarithm(by: type[Parameterisation], case: Case) -> float:
+    """The logarithm undoes the geodesic inside the injectivity radius: log(X0, R(U)) = U for tangents of length <= 2.
+
+    Twice residual·n·eps, for the rounding of either end, times the condition of the logarithm: r/sin r with
+    r = √(5/4)·length, 2.8 at length 2 (the sectional curvature of the canonical metric is at most 5/4).
+    """
+    setting = place(by, case)
+    base, step = setting.base.double(), setting.step.double()
+    tangent = tangent_part(base, step)
+    length = canonical_inner(base, tangent, tangent).clamp_min(_LONGEST**2).sqrt()
+    tangent = (tangent * (_LONGEST / length)[..., None, None]).to(case.dtype)
+    found = log(setting.base, setting.map(tangent).detach())
+    radius = math.sqrt(5 / 4) * _LONGEST
+    return distance(found, tangent) / (2 * by.claims.residual * case.unit * radius / math.sin(radius))
 
 
 def equals_oracle(by: type[Parameterisation], case: Case) -> float:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from proofs.cases import Case
 from proofs.errors import BrokenLaw
-from proofs.laws.setting import Setting, place, worst
-from stiefel import Parameterisation, StiefelError, attach, optim, residual_in_eps
+from proofs.laws.setting import Setting, attached, place, reach, trained_tensor, worst
+from stiefel import Parameterisation, StiefelError, optim, residual_in_eps
 
 _STEPS = 8
 
@@ -31,10 +31,10 @@ def trained(by: type[Parameterisation], case: Case) -> float:
 def averaged(by: type[Parameterisation], case: Case) -> float:
     """An exponential moving average of the trained tensors (torch's AveragedModel) is on the manifold."""
     setting = place(by, case)
-    module = _attached(by, setting.base)
+    module = attached(by, setting.base)
     average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(0.5))
     for fraction in (1.0, 0.5, -1.0):
-        _trained_tensor(module).data.copy_(setting.start + fraction * setting.step)
+        trained_tensor(module).data.copy_(setting.start + fraction * setting.step)
         average.update_parameters(module)
     twin = copy.deepcopy(module)
     twin.load_state_dict(average.module.state_dict())
@@ -44,10 +44,10 @@ def averaged(by: type[Parameterisation], case: Case) -> float:
 def saved_and_copied(by: type[Parameterisation], case: Case) -> float:
     """A state_dict loaded into a new module, and a deepcopy, give the same weight to the last bit."""
     setting = place(by, case)
-    module = _attached(by, setting.base)
-    _trained_tensor(module).data.copy_(setting.free)
+    module = attached(by, setting.base)
+    trained_tensor(module).data.copy_(setting.free)
     weight = module.weight.detach()
-    loaded = _attached(by, case.matrices()[0].flip(-2).contiguous())
+    loaded = attached(by, case.matrices()[0].flip(-2).contiguous())
     loaded.load_state_dict(module.state_dict())
     copied = copy.deepcopy(module)
     for how, other in (("state_dict", loaded), ("deepcopy", copied)):
@@ -62,15 +62,15 @@ def precision_kept(by: type[Parameterisation], case: Case) -> float:
     Rounding moves each entry by eps/2 of itself, so ‖δX‖_F <= √p·eps/2 and ‖E‖_F <= 2‖δX‖ + ‖δX‖² <= 2√n·eps.
     """
     setting = place(by, case)
-    module = _attached(by, setting.base)
-    _trained_tensor(module).data.copy_(setting.free)
+    module = attached(by, setting.base)
+    trained_tensor(module).data.copy_(setting.free)
     outside = module.weight
     with torch.autocast("cpu", torch.bfloat16):
         inside = module.weight
     if inside.dtype != case.dtype or not torch.equal(inside, outside):
         raise BrokenLaw("autocast changes the weight")
-    stored = _attached(by, setting.base.bfloat16())
-    _trained_tensor(stored).data.copy_(setting.free)
+    stored = attached(by, setting.base.bfloat16())
+    trained_tensor(stored).data.copy_(setting.free)
     if stored.weight.dtype != torch.bfloat16:
         raise BrokenLaw(f"a bfloat16 weight became {stored.weight.dtype}")
     wide = stored.weight.detach().double()
@@ -102,25 +102,9 @@ def bad_input_refused(by: type[Parameterisation], case: Case) -> float:
     return 0.0
 
 
-class _Weight(nn.Module):
-    """The smallest module with a weight of any batch shape."""
-
-    def __init__(self, weight: Tensor):
-        super().__init__()
-        self.weight = nn.Parameter(weight.clone())
-
-
-def _attached(by: type[Parameterisation], weight: Tensor) -> _Weight:
-    return attach(_Weight(weight), by=f"{by.__module__}:{by.__qualname__}")
-
-
-def _trained_tensor(module: nn.Module) -> nn.Parameter:
-    return next(module.parameters())
-
-
 def _run(by: type[Parameterisation], case: Case, setting: Setting, name: str) -> Iterator[float]:
     """Yield the residual in n·eps after each step of a run with random gradients."""
-    module = _attached(by, setting.base)
+    module = attached(by, setting.base)
     optimiser = _optimiser(by, case, module, name)
     for gradient in case.random(_STEPS, *case.shape, stream=10).to(case.dtype):
         optimiser.zero_grad()
@@ -132,8 +116,7 @@ def _run(by: type[Parameterisation], case: Case, setting: Setting, name: str) ->
 def _optimiser(by: type[Parameterisation], case: Case, module: nn.Module, name: str) -> torch.optim.Optimizer:
     # The free tensor stays in the domain: AdamW moves an entry by about lr a step, which leaves ‖F‖_F <= reach/4;
     # SGD's gradients have norm one and momentum adds them up to 1 + 2 + … + 8 = 36 of them, reach/2.
-    reach = min(by.claims.domain, math.pi)
-    lr = reach / (4 * _STEPS * case.n) if name == "adamw" else reach / 72
+    lr = reach(by) / (4 * _STEPS * case.n) if name == "adamw" else reach(by) / 72
     if by.claims.optimiser == "riemannian":
         return optim.build(module, name, lr=lr, weight_decay=0.1)
     if name == "adamw":

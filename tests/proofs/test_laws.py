@@ -1,5 +1,6 @@
 """Every registered map obeys every law that applies to it; maps and laws come from their registries."""
 
+import dataclasses
 import math
 
 import pytest
@@ -10,6 +11,8 @@ import stiefel
 from proofs import LAWS, Case, Law
 from proofs.cases import STRUCTURES
 from proofs.laws.setting import worst
+from proofs.oracles import INVERSE_SYMMETRIC, ORACLES
+from proofs.profiles import PROFILES
 from proofs.verify import judge, verify
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
@@ -22,6 +25,16 @@ REAL_SIZES = [(768, 192), (256, 256)]
 # The laws whose cost is a few products of the map's own size.
 CHEAP = [LAWS[name] for name in ("on the manifold", "inner products kept", "round trip", "gradient")]
 
+# What isn't measured in roundings of the claim, and why.
+NO_MULTIPLE_OF_THE_CLAIM = {
+    "retraction order": "a slope, in orders of t",
+    "higher gradients": "torch's checks pass or fail",
+    "target reached": "the solver's tolerance",
+    "saved and copied": "bit for bit",
+    "precision kept": "the rounding of bfloat16 storage, 2√n·eps",
+    "bad input refused": "an error comes or it doesn't",
+}
+
 
 def pair(value: object) -> str | None:
     return value.name if isinstance(value, Law) else None
@@ -33,9 +46,8 @@ def a_case(*, n: int = 6, p: int = 3, dtype: torch.dtype = torch.float64, norm: 
 
 @pytest.mark.parametrize(("name", "law"), REACHED, ids=pair)
 def test_every_map_obeys_every_law(name: str, law: Law) -> None:
-    profile = settings.default
-    assert profile is not None
-    finding = judge(law, stiefel.get(name), examples=profile.max_examples, derandomize=profile.derandomize)
+    profile = PROFILES[settings.get_current_profile_name()]
+    finding = judge(law, stiefel.get(name), **dataclasses.asdict(profile))
     assert finding.verdict == "holds", f"ratio {finding.worst}, {finding.note}\n{finding.counterexample}"
 
 
@@ -53,6 +65,43 @@ def test_every_map_obeys_the_laws_at_the_sizes_of_real_projectors(name: str, law
     n, p = size
     case = Case(n=n, p=p, batch=(), dtype=torch.float64, structure="dense", norm=1.0, base="uniform", seed=0)
     assert law.ratio(stiefel.get(name), case) <= 1
+
+
+@pytest.mark.parametrize("law", [law for law in LAWS.values() if law.name not in NO_MULTIPLE_OF_THE_CLAIM], ids=pair)
+def test_a_tolerance_is_a_multiple_of_the_claim(law: Law, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = a_case(dtype=law.dtypes[0])
+    maps = [stiefel.get(name) for name in stiefel.names() if law.exemption(stiefel.get(name)) is None]
+    # A defect of zero tells nothing.
+    by, tight = next((by, ratio) for by in maps if (ratio := law.ratio(by, case)) > 0)
+    monkeypatch.setattr(by, "claims", dataclasses.replace(by.claims, residual=1e6 * by.claims.residual))
+    # Laws of differences and kernels add a rounding of their own, at most as large as thirty of the claim's.
+    assert law.ratio(by, case) == pytest.approx(1e-6 * tight, rel=0.9)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, oracle in ORACLES.items() if stiefel.get(name).claims.domain < math.inf]
+)
+def test_the_dense_definitions_tell_which_maps_are_inverse_symmetric(name: str) -> None:
+    case = a_case(n=5, p=5)
+    base, step = case.matrices()
+    placed = stiefel.get(name)(*case.shape, dtype=case.dtype)
+    free = placed.right_inverse(base)
+    forth, back = (ORACLES[name](placed, free + sign * step) for sign in (1, -1))
+    defect = torch.dist(back, base @ forth.mT @ base)
+    assert defect <= 30 * case.unit if name in INVERSE_SYMMETRIC else defect > 0.01
+
+
+def test_a_dear_law_gets_fewer_cases_but_never_the_simplest_one_alone() -> None:
+    seen: list[Case] = []
+
+    def counted(by: type[stiefel.Parameterisation], case: Case) -> float:
+        seen.append(case)
+        return 0.0
+
+    for examples, expected in ((1, 1), (10, 2), (100, 10)):
+        seen.clear()
+        judge(Law("counted", counted, cost=10), stiefel.get("cayley"), examples=examples)
+        assert len(seen) == expected
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=pair)

@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from proofs.cli import main
 from proofs.laws import LAWS
+from proofs.profiles import PROFILES
 from stiefel.parameterisations import REGISTRY
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
@@ -62,6 +64,19 @@ def test_all_maps_are_those_of_the_registry(
     assert "no retraction" in equivariant["note"]
 
 
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_is_that_of_the_tests(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr("proofs.verify.verify", lambda by, **settings: asked.append(settings) or [])
+    file = tmp_path / "findings.json"
+    assert main(["verify", "qr", "--profile", name, "--json", str(file)]) == 0
+    assert asked[0]["examples"] == json.loads(file.read_text())["examples"] == settings.get_profile(name).max_examples
+    assert asked[0]["derandomize"] == settings.get_profile(name).derandomize
+    assert asked[0]["steps"] == PROFILES[name].steps
+    assert main(["verify", "qr", "--profile", name, "--examples", "7"]) == 0
+    assert asked[1]["examples"] == 7
+
+
 def test_infinite_ratios_are_valid_json(tmp_path: Path) -> None:
     file = tmp_path / "findings.json"
     main(["verify", "proofs.mutants:Unchecked", "--examples", "1", "--json", str(file)])
@@ -90,6 +105,7 @@ def test_a_map_in_the_working_directory_is_judged_by_the_same_laws(
         (["verify"], "one of the arguments name --all is required"),
         (["verify", "cayley", "--all"], "not allowed with argument"),
         (["verify", "cayley", "--dtype", "bfloat16"], "invalid choice: 'bfloat16'"),
+        (["verify", "cayley", "--profile", "slow"], "invalid choice: 'slow'"),
         (["verify", "cayley", "--examples", "0"], "expected a whole number of cases, 1 or more, got '0'"),
         (["verify", "cayley", "--examples", "1", "--json", "/no/such/folder/x.json"], "No such file or directory"),
         ([], "the following arguments are required: COMMAND"),

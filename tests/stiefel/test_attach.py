@@ -242,6 +242,14 @@ def test_a_second_parameterisation_is_refused_and_the_weight_stays() -> None:
 
 
 @pytest.mark.parametrize("name", TRIVIALISED)
+def test_a_module_cast_from_float64_to_bfloat16_works_in_float32(name: str) -> None:
+    layer = stiefel.attach(linear(), by=name)
+    layer.double().bfloat16()
+    assert layer.weight.dtype == torch.bfloat16
+    assert stiefel.adapter(layer).map.base.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", TRIVIALISED)
 def test_a_module_cast_to_bfloat16_and_back_is_orthonormal_to_float32(name: str) -> None:
     layer = stiefel.attach(linear(), by=name)
     move(layer)
