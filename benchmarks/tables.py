@@ -88,7 +88,8 @@ def _flag(rows: Rows) -> str:
     for name in sorted(_ours(rows), key=lambda name: rows[name]["step_ms"]):
         note = "" if stiefel.get(name).claims.optimiser == "any" else " (its optimiser's step)"
         ratio = rows[REFERENCE]["step_ms"] / rows[name]["step_ms"]
-        table.append([f"`{name}`{note}", f"{_figure(rows[name]['step_ms'])} ms", f"{_figure(ratio)} times quicker"])
+        against = f"{_figure(ratio)} times quicker" if ratio >= 1 else f"{_figure(1 / ratio)} times slower"
+        table.append([f"`{name}`{note}", f"{_figure(rows[name]['step_ms'])} ms", against])
     table.append(["torch's `orthogonal`, its default map", f"{_figure(rows[REFERENCE]['step_ms'])} ms", ""])
     return _markdown(table)
 
