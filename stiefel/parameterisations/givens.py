@@ -61,14 +61,16 @@ class _Stage(NamedTuple):
     row: int
     pairs: int
 
-    def rows(self, size: int) -> slice:
-        """The rows of the state that these blocks of `size` rows turn."""
-        return slice(self.row * size // 2, (self.row + 2 * self.pairs) * size // 2)
 
-    def blocks(self, depth: int) -> slice:
-        """Where these blocks are in the flattened grid."""
-        first = self.column * depth + self.row - self.column
-        return slice(first, first + (self.pairs - 1) * (depth + 1) + 1, depth + 1)
+def _rows(stage: _Stage, size: int) -> slice:
+    """Return the rows of the state that a stage's blocks of `size` rows turn."""
+    return slice(stage.row * size // 2, (stage.row + 2 * stage.pairs) * size // 2)
+
+
+def _places(stage: _Stage, depth: int) -> slice:
+    """Return where a stage's blocks are in the flattened grid."""
+    first = stage.column * depth + stage.row - stage.column
+    return slice(first, first + (stage.pairs - 1) * (depth + 1) + 1, depth + 1)
 
 
 def _stages(columns: int, depth: int, panels: int) -> list[_Stage]:
@@ -142,8 +144,8 @@ def _assemble_plainly(blocks: Tensor, rows: int, width: int) -> Tensor:
     flat = blocks.flatten(-4, -3)
     state = leading_identity(flat.new_empty(rows, width)).expand(*flat.shape[:-3], rows, width).clone()
     for stage in reversed(_stages(columns, depth, 2 * rows // size)):
-        turned = flat[..., stage.blocks(depth), :, :] @ _split(state, stage, size)
-        state = _put(state, turned.flatten(-3, -2), -2, stage.rows(size))
+        turned = flat[..., _places(stage, depth), :, :] @ _split(state, stage, size)
+        state = _put(state, turned.flatten(-3, -2), -2, _rows(stage, size))
     return state
 
 
@@ -165,7 +167,7 @@ class _Assemble(torch.autograd.Function):
         flat = blocks.flatten(-4, -3)
         state, grad, result = output.clone(), grad.clone(), torch.zeros_like(flat)
         for stage in _stages(columns, depth, 2 * output.shape[-2] // size):
-            rows, which = stage.rows(size), stage.blocks(depth)
+            rows, which = _rows(stage, size), _places(stage, depth)
             back = flat[..., which, :, :].mT
             before, above = back @ _split(state, stage, size), _split(grad, stage, size)
             result = _put(result, above @ before.mT, -3, which)
@@ -175,7 +177,7 @@ class _Assemble(torch.autograd.Function):
 
 
 def _split(state: Float[Tensor, "*b n q"], stage: _Stage, size: int) -> Float[Tensor, "*b count s q"]:
-    return state[..., stage.rows(size), :].unflatten(-2, (stage.pairs, size))
+    return state[..., _rows(stage, size), :].unflatten(-2, (stage.pairs, size))
 
 
 def _put(whole: Tensor, part: Tensor, dim: int, where: slice) -> Tensor:

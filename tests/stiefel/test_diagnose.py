@@ -144,8 +144,8 @@ def test_a_batch_is_diagnosed_by_its_worst_matrix() -> None:
 
 def test_a_map_outside_the_registry_is_named_by_its_class() -> None:
     layer = nn.Linear(3, 5)
-    stiefel.attach(layer, by="proofs.mutants:PointAsFree")
-    assert stiefel.diagnose(layer)[0].parameterisation == "proofs.mutants:PointAsFree"
+    stiefel.attach(layer, by="proofs.wrong_in_use:PointAsFree")
+    assert stiefel.diagnose(layer)[0].parameterisation == "proofs.wrong_in_use:PointAsFree"
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
