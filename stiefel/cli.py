@@ -72,7 +72,8 @@ def _promise(claims: Claims) -> str:
     order = {None: "no retraction", float("inf"): f"the {claims.metric} geodesic"}.get(
         claims.retraction_order, f"retraction of order {claims.retraction_order} ({claims.metric})"
     )
-    return f"residual ≤ {claims.residual:g} n·eps{domain}; {order}; {claims.optimiser} optimiser; {claims.field}"
+    fields = "real and complex" if claims.field == "complex" else "real"
+    return f"residual ≤ {claims.residual:g} n·eps{domain}; {order}; {claims.optimiser} optimiser; {fields}"
 
 
 def _describe(found: type[Parameterisation]) -> None:
