@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from distill import config as recipes
+from distill import recipe as recipes
 from distill import tasks
 from distill.checkpoint import load_weights
 from distill.compare import REPORT, compare, entries

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import stiefel
-from distill.config import Config, to_yaml
+from distill.config import Config
 from distill.environment import environment
 from distill.progress import progress_bar
+from distill.recipe import to_yaml
 from distill.report import write_page
 from distill.results import BASELINE, Comparison, Method, Run
 from distill.run_folder import RunFolder, read_records, read_summary, write_atomically

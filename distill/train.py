@@ -6,8 +6,9 @@ from typing import Any
 import torch
 
 from distill import budget, tasks
-from distill.config import Config, to_yaml
+from distill.config import Config
 from distill.loop import Schedule, fit
+from distill.recipe import to_yaml
 from distill.run_folder import RunFolder, is_finished, read_summary
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from torch import nn
 
 from distill import checkpoint, tasks
-from distill.config import read
 from distill.errors import CheckpointError
+from distill.recipe import read
 from distill.run_folder import CONFIG
 from stiefel.certificate import Certificate, CertifiedMatrix
 

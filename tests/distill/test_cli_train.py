@@ -9,8 +9,8 @@ import pytest
 from small_runs import SMALL
 
 from distill import cli, tasks
-from distill.config import recipes
 from distill.loop import _Trainer
+from distill.recipe import recipes
 
 
 def train(*words: str) -> int:

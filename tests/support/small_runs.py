@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from distill import config
+from distill import recipe
 from distill.config import Config
 from distill.run_folder import read_records
 from distill.train import train
@@ -17,7 +17,7 @@ SMALL = [
 
 def small(*flags: str) -> Config:
     """Return the digits recipe cut down to a fraction of a second, with flags over it."""
-    return config.load("classification", "digits", [*SMALL, *flags])
+    return recipe.load("classification", "digits", [*SMALL, *flags])
 
 
 def run_small(folder: Path, *flags: str, resume: bool = False) -> dict[str, Any]:

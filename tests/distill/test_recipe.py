@@ -8,6 +8,7 @@ import pytest
 
 import stiefel
 from distill import config, losses, normalise, projector
+from distill import recipe as recipe_files
 from distill.config import Config
 from distill.errors import DistillError, RecipeError, RecipeFileError
 from distill.train import run_config
@@ -15,7 +16,7 @@ from stiefel.errors import StiefelError
 
 
 def load(*flags: str) -> Config:
-    return config.load("classification", "digits", flags)
+    return recipe_files.load("classification", "digits", flags)
 
 
 def written(folder: Path, text: str) -> str:
@@ -26,7 +27,7 @@ def written(folder: Path, text: str) -> str:
 
 def test_a_flag_wins_over_the_recipe_and_the_recipe_over_the_default(tmp_path: Path) -> None:
     recipe = written(tmp_path, "alpha: 3\nstudent:\n  width: 16\noptimiser: {lr: 1e-2}\n")
-    loaded = config.load("classification", recipe, ["--student.width", "64"])
+    loaded = recipe_files.load("classification", recipe, ["--student.width", "64"])
     assert (loaded.alpha, loaded.student.width, loaded.optimiser.lr, loaded.gamma) == (3.0, 64, 0.01, Config().gamma)
 
 
@@ -35,12 +36,12 @@ def test_a_config_is_frozen() -> None:
         load().alpha = 2.0  # pyright: ignore[reportAttributeAccessIssue]
 
 
-@pytest.mark.parametrize("name", config.recipes("classification"))
+@pytest.mark.parametrize("name", recipe_files.recipes("classification"))
 def test_every_recipe_of_ours_survives_the_round_trip_exactly(name: str, tmp_path: Path) -> None:
-    before = config.load("classification", name, ["--alpha", "0.1", "--optimiser.lr", "1.2345678901234567e-7"])
+    before = recipe_files.load("classification", name, ["--alpha", "0.1", "--optimiser.lr", "1.2345678901234567e-7"])
     path = tmp_path / "config.yaml"
     path.write_text(run_config("classification", before), encoding="utf-8")
-    assert config.read(path) == ("classification", before)
+    assert recipe_files.read(path) == ("classification", before)
 
 
 @pytest.mark.parametrize("name", projector.names())
@@ -103,7 +104,7 @@ def test_a_wrong_line_of_a_recipe_gives_one_sentence_with_key_and_file(
 ) -> None:
     recipe = written(tmp_path, text)
     with pytest.raises(RecipeError) as caught:
-        config.load("classification", recipe)
+        recipe_files.load("classification", recipe)
     message = str(caught.value)
     assert caught.value.key == key
     assert expected in message
@@ -114,13 +115,13 @@ def test_a_wrong_line_of_a_recipe_gives_one_sentence_with_key_and_file(
 @pytest.mark.parametrize("text", ["- a\n- b", "alpha: [", "just words", "\x00"])
 def test_a_file_that_is_no_recipe_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeFileError) as caught:
-        config.load("classification", written(tmp_path, text))
+        recipe_files.load("classification", written(tmp_path, text))
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_recipe_lists_the_known_ones() -> None:
     with pytest.raises(RecipeFileError, match="digits or give the path"):
-        config.load("classification", "digitz")
+        recipe_files.load("classification", "digitz")
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,6 @@ def test_a_wrong_flag_is_not_blamed_on_the_file() -> None:
 
 
 def test_help_names_every_key_that_a_user_may_set() -> None:
-    listed = config.keys_help()
+    listed = recipe_files.keys_help()
     leaves = [key for key, value in asdict(Config()).items() if not isinstance(value, dict)]
     assert all(f"--{key}=" in listed for key in [*leaves, "student.width", "teacher.optimiser.lr"])

@@ -1,0 +1,146 @@
+"""Recipes: YAML files, and flags over them, turned into a validated `Config`."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+import stiefel
+from distill.config import Config
+from distill.errors import RecipeError, RecipeFileError
+from distill.validation import choices, validate
+
+_SAID = {"int": "a whole number", "float": "a number", "str": "a word"}
+
+
+def load(task: str, recipe: str, overrides: Sequence[str] = ()) -> Config:
+    """Return the config of a recipe (a name of the task's, or a path to a YAML file) with flags over it.
+
+    `overrides` are command-line words: --alpha 2 --student.width 64.
+    Raises: RecipeFileError, RecipeError naming the key and the file, BudgetError, and the errors of unknown names.
+    """
+    content = _read(task, recipe)
+    try:
+        return _build([*_flags(content), *overrides])
+    except RecipeError as error:
+        if any(word.split("=")[0] == f"--{error.key}" for word in overrides) or error.key in overrides:
+            raise
+        raise error.found_in(recipe) from error
+
+
+def read(path: Path) -> tuple[str, Config]:
+    """Return (task name, config) of a run's config.yaml.
+
+    Raises: RecipeFileError, RecipeError.
+    """
+    try:
+        content = _mapping(path, path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeFileError(path, f"it can't be read ({error})", cure="give a run folder") from error
+    return str(content.pop("task", None)), _build(_flags(content))
+
+
+def to_yaml(config: Config) -> str:
+    """Return the config as YAML that `read` turns back into an equal one."""
+    return yaml.safe_dump(asdict(config), sort_keys=False)
+
+
+def keys_help() -> str:
+    """Return one line a recipe key, with its default and the names it takes, for `--help`."""
+    taken = choices() | {"parameterisation": [*stiefel.names(), "module:Class"]}
+    lines = []
+    for flag in _flags(asdict(Config())):
+        key = flag.removeprefix("--").split("=")[0]
+        lines.append(f"  {flag:<38}{', '.join(taken.get(key, []))}".rstrip())
+    return "\n".join(lines)
+
+
+def recipes(task: str) -> list[str]:
+    """Return the names of the recipes that come with a task."""
+    folder = resources.files("distill") / "recipes" / task
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def _read(task: str, recipe: str) -> dict[str, Any]:
+    if recipe in recipes(task):
+        return _mapping(recipe, (resources.files("distill") / "recipes" / task / f"{recipe}.yaml").read_text("utf-8"))
+    cure = f"name one of {', '.join(recipes(task))} or give the path of a YAML file"
+    try:
+        return _mapping(recipe, Path(recipe).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeFileError(recipe, f"it is neither a known name nor a readable file ({error})", cure=cure) from error
+
+
+def _mapping(recipe: str | Path, text: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = " ".join(str(error).split())
+        raise RecipeFileError(recipe, f"it isn't valid YAML ({where})", cure="mend that line") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        cure = "write lines such as 'alpha: 1.0'"
+        raise RecipeFileError(recipe, f"expected keys and values, got {type(content).__name__}", cure=cure)
+    return {str(key): value for key, value in content.items()}
+
+
+def _flags(content: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return a nested mapping as flags, so that a recipe and the command line are checked by the same parser."""
+    flags = []
+    for key, value in content.items():
+        flags += _flags(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"--{prefix}{key}={value}"]
+    return flags
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="distill", exit_on_error=False, add_help=False)
+    parser.add_class_arguments(Config, as_group=False)
+    return parser
+
+
+def _build(flags: Sequence[str]) -> Config:
+    parser = _parser()
+    _refuse_unknown(flags)
+    try:
+        config = parser.instantiate(parser.parse_args(list(flags)))
+    except ArgumentError as error:
+        raise _blame(error) from error
+    built = Config(**vars(config))
+    validate(built)
+    return built
+
+
+def _refuse_unknown(flags: Sequence[str]) -> None:
+    """Raise RecipeError for the first word that names no key: jsonargparse's own message doesn't list the keys."""
+    known = [flag.removeprefix("--").split("=")[0] for flag in _flags(asdict(Config()))]
+    is_value = False
+    for word in flags:
+        if word.startswith("--"):
+            key, equals, value = word.removeprefix("--").partition("=")
+            inside = [other for other in known if other.startswith(f"{key}.")]
+            if inside:
+                raise RecipeError(key, f"its own keys {', '.join(inside)}", value)
+            if key not in known:
+                raise RecipeError(key, f"one of {', '.join(known)}", key)
+            is_value = not equals
+        elif is_value:
+            is_value = False
+        else:
+            raise RecipeError(word, "a flag --key value", word)
+
+
+def _blame(error: ArgumentError) -> RecipeError:
+    message = " ".join(str(error).split())
+    match = re.match(
+        r"Parser key \"(?P<key>[^\"]+)\": Expected a <class '(?P<type>\w+)'>.* Got value: (?P<got>.*)", message
+    )
+    if match is None:
+        key = message.removeprefix("argument --").split(":")[0]
+        return RecipeError(key, "a value", "nothing" if message.endswith("expected one argument") else message)
+    return RecipeError(match["key"], _SAID[match["type"]], match["got"])
