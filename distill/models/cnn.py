@@ -3,28 +3,33 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from distill.models.backbone import Backbone, Output
 
-class ConvNet(nn.Module):
+
+class ConvNet(Backbone):
     """Three stages of two 3 × 3 convolutions, batch norm and ReLU; the second and third halve the image.
 
-    feature_dim: width of the pooled feature, 4 × width.
+    feature_dim: 4 × width.
     """
 
-    def __init__(self, *, channels: int, classes: int, width: int):
+    def __init__(self, *, image_size: int, channels: int, classes: int, width: int):
         super().__init__()
-        self.feature_dim = 4 * width
+        self.feature_dim, self.image_size, self.channels = 4 * width, image_size, channels
         widths = (channels, width, 2 * width, 4 * width)
         self.stages = nn.Sequential(
             *(_stage(widths[i], widths[i + 1], stride=1 if i == 0 else 2) for i in range(len(widths) - 1))
         )
         self.classifier = nn.Linear(self.feature_dim, classes)
 
-    def features(self, pixels: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch dim"]:
-        """Return the feature pooled over the image, what a student distils."""
-        return self.stages(pixels).mean((-2, -1))
+    def forward(self, pixels: Float[Tensor, "batch c h w"]) -> Output:
+        features = self.stages(pixels)
+        return Output(self.classifier(features.mean((-2, -1))), None, features)
 
-    def forward(self, pixels: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch classes"]:
-        return self.classifier(self.features(pixels))
+    def classify(self, feature: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
+        return self.classifier(feature)
+
+    def as_map(self, inner: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c h w"]:
+        return inner
 
 
 def _stage(before: int, after: int, *, stride: int) -> nn.Module:

@@ -1,25 +1,18 @@
 """A vision transformer of DeiT's shape: patch tokens, a class token and a distillation token."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from distill.errors import RecipeError
+from distill.models.backbone import Backbone, Output
+
+# The class and the distillation token stand before the patch tokens.
+_SPECIAL = 2
 
 
-@dataclass(frozen=True)
-class Output:
-    """logits of the class head, of the distillation head, and the mean patch token after the last norm."""
-
-    logits: Float[Tensor, "batch classes"]
-    distillation_logits: Float[Tensor, "batch classes"]
-    feature: Float[Tensor, "batch dim"]
-
-
-class DeiT(nn.Module):
+class DeiT(Backbone):
     """Pre-norm transformer encoder over patch, class and distillation tokens, with a head on each of the last two.
 
     feature_dim: width of the tokens. VkD distils the mean of the patch tokens; class and distillation token
@@ -31,7 +24,7 @@ class DeiT(nn.Module):
         super().__init__()
         if image_size % patch:
             raise RecipeError("student.patch", f"a divisor of the images' size {image_size}", patch)
-        self.feature_dim = width
+        self.feature_dim, self.image_size, self.channels = width, image_size, channels
         self.embed = nn.Conv2d(channels, width, patch, stride=patch)
         self.class_token = nn.Parameter(torch.zeros(width))
         self.distillation_token = nn.Parameter(torch.zeros(width))
@@ -47,7 +40,14 @@ class DeiT(nn.Module):
         patches = self.embed(pixels).flatten(2).transpose(1, 2)  # (batch, patches, width)
         special = torch.stack([self.class_token, self.distillation_token]).expand(len(pixels), -1, -1)
         tokens = self.norm(self.blocks(torch.cat([special, patches], 1) + self.position))
-        return Output(self.head(tokens[:, 0]), self.distillation_head(tokens[:, 1]), tokens[:, 2:].mean(1))
+        return Output(self.head(tokens[:, 0]), self.distillation_head(tokens[:, 1]), self.as_map(tokens))
+
+    def classify(self, feature: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
+        return self.head(feature)
+
+    def as_map(self, inner: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch dim h w"]:
+        grid = (self.image_size // self.embed.stride[0],) * 2
+        return inner[:, _SPECIAL:].transpose(1, 2).unflatten(2, grid)
 
 
 class Block(nn.Module):

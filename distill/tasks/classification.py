@@ -14,7 +14,7 @@ from distill.config import Config
 from distill.data.images import Batches, Images
 from distill.features import FeatureDistillation
 from distill.loop import Schedule, fit
-from distill.models import ConvNet, DeiT
+from distill.models import Backbone, ConvNet, DeiT
 from distill.projector import Projector
 from distill.run_folder import RunFolder, is_finished
 from distill.task import Task, seeded
@@ -51,7 +51,7 @@ class Classification(Task):
 
     metric = "accuracy"
 
-    def __init__(self, config: Config, teacher: ConvNet):
+    def __init__(self, config: Config, teacher: Backbone):
         train, self.test = (images.to(config.device) for images in data.load(config.data))
         labelled = train.few(config.data.labels_per_class, seed=config.seed)
         self.labelled = Batches(labelled, config.data.batch_size, config.data.shift, config.seed)
@@ -103,12 +103,12 @@ class Classification(Task):
 class Supervised(nn.Module):
     """A classifier and its cross-entropy."""
 
-    def __init__(self, classifier: ConvNet):
+    def __init__(self, classifier: Backbone):
         super().__init__()
         self.classifier = classifier
 
     def logits(self, pixels: Tensor) -> Tensor:
-        return self.classifier(pixels)
+        return self.classifier(pixels).logits
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"loss": functional.cross_entropy(self.logits(batch["pixels"]), batch["labels"])}
@@ -122,7 +122,13 @@ class Distilled(nn.Module):
     """
 
     def __init__(
-        self, student: DeiT, teacher: ConvNet, distillation: FeatureDistillation | None, *, alpha: float, gamma: float
+        self,
+        student: Backbone,
+        teacher: Backbone,
+        distillation: FeatureDistillation | None,
+        *,
+        alpha: float,
+        gamma: float,
     ):
         super().__init__()
         self.student, self.distillation, self.alpha, self.gamma = student, distillation, alpha, gamma
@@ -142,21 +148,23 @@ class Distilled(nn.Module):
         loss = parts["label_loss"]
         if self.gamma > 0 or self.distillation is not None:
             with torch.no_grad():
-                feature = self._teacher[0].features(pixels)
-                soft_labels = self._teacher[0].classifier(feature).softmax(-1)
+                taught = self._teacher[0](pixels)
             if self.gamma > 0:
                 log_probabilities = output.distillation_logits.log_softmax(-1)
-                parts["soft_label_loss"] = functional.kl_div(log_probabilities, soft_labels, reduction="batchmean")
+                parts["soft_label_loss"] = functional.kl_div(
+                    log_probabilities, taught.logits.softmax(-1), reduction="batchmean"
+                )
                 loss = loss + self.gamma * parts["soft_label_loss"]
             if self.distillation is not None:
-                parts["feature_loss"] = self.distillation(output.feature, feature)
+                parts["feature_loss"] = self.distillation(output.feature, taught.feature)
                 loss = loss + self.alpha * parts["feature_loss"]
         return {"loss": loss, **parts}
 
 
-def build_teacher(config: Config, images: Images) -> ConvNet:
+def build_teacher(config: Config, images: Images) -> Backbone:
     """Return an untrained teacher for these images."""
-    return ConvNet(channels=images.pixels.shape[1], classes=images.classes, width=config.teacher.width)
+    channels, image_size = images.pixels.shape[1:3]
+    return ConvNet(image_size=image_size, channels=channels, classes=images.classes, width=config.teacher.width)
 
 
 def _distillation(config: Config, student_dim: int, teacher_dim: int) -> FeatureDistillation | None:
@@ -172,7 +180,7 @@ def _distillation(config: Config, student_dim: int, teacher_dim: int) -> Feature
     )
 
 
-def _trained_teacher(config: Config, folder: Path) -> ConvNet:
+def _trained_teacher(config: Config, folder: Path) -> Backbone:
     task = TeacherTraining(config)
     # What the teacher depends on; the student's label budget isn't part of it.
     recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}

@@ -31,7 +31,8 @@ def test_the_feature_is_the_mean_patch_token_after_the_last_norm(pixels: Tensor)
     student, seen = deit(), []
     student.norm.register_forward_hook(lambda module, inputs, output: seen.append(output))
     feature = student(pixels).feature
-    assert torch.equal(feature, seen[0][:, 2:].mean(1))
+    expected = seen[0][:, 2:].mean(1)
+    assert (feature - expected).abs().max() <= 16 * torch.finfo(feature.dtype).eps * expected.abs().max()
 
 
 def test_each_head_reads_its_own_token(pixels: Tensor) -> None:
@@ -63,14 +64,14 @@ def test_a_patch_that_does_not_tile_the_image_is_refused() -> None:
 
 
 def test_the_teacher_classifies_its_pooled_feature(pixels: Tensor) -> None:
-    teacher = ConvNet(channels=1, classes=10, width=4).eval()
-    feature = teacher.features(pixels)
-    assert feature.shape == (3, teacher.feature_dim)
-    assert torch.equal(teacher(pixels), teacher.classifier(feature))
+    teacher = ConvNet(image_size=8, channels=1, classes=10, width=4).eval()
+    output = teacher(pixels)
+    assert output.feature.shape == (3, teacher.feature_dim)
+    assert torch.equal(output.logits, teacher.classify(output.feature))
 
 
 def test_both_heads_are_averaged_where_the_second_was_trained(pixels: Tensor) -> None:
-    student, teacher = deit(), ConvNet(channels=1, classes=10, width=4)
+    student, teacher = deit(), ConvNet(image_size=8, channels=1, classes=10, width=4)
     output = student(pixels)
     assert torch.equal(Distilled(student, teacher, None, alpha=0, gamma=0).logits(pixels), output.logits)
     mean = (output.logits + output.distillation_logits) / 2
@@ -78,7 +79,7 @@ def test_both_heads_are_averaged_where_the_second_was_trained(pixels: Tensor) ->
 
 
 def test_the_teacher_is_frozen_and_no_part_of_what_is_trained() -> None:
-    teacher = ConvNet(channels=1, classes=10, width=4)
+    teacher = ConvNet(image_size=8, channels=1, classes=10, width=4)
     module = Distilled(deit(), teacher, None, alpha=0, gamma=1)
     assert not teacher.training
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
