@@ -4,8 +4,10 @@ distill compare classification --recipe digits --parameterisation exponential,ca
 """
 
 import argparse
+import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +17,7 @@ from distill import tasks
 from distill.checkpoint import load_weights
 from distill.compare import REPORT, compare, entries
 from distill.errors import DistillError, InterruptedRunError, RecipeError
+from distill.processes import is_first_process, leave
 from distill.report import console_table
 from distill.report.verdict import verdict
 from distill.run_folder import read_summary
@@ -28,7 +31,15 @@ _RUNS = Path("runs")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 2 for anything a user can mend, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return console.run("distill", lambda: _dispatch_or_stop(words), (DistillError, StiefelError))
+    with nullcontext() if is_first_process() else _silence():
+        return leave(console.run("distill", lambda: _dispatch_or_stop(words), (DistillError, StiefelError)))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Drop what the first process says already; a traceback is printed after this, and seen."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        yield
 
 
 def _dispatch_or_stop(words: list[str]) -> int:

@@ -2,15 +2,22 @@
 
 from dataclasses import dataclass, field
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "float16")
+TOKENS = ("pooled", "dense")
+HEADS = ("own", "teacher")
+TEACHER_LABELS = ("soft", "hard")
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """name: adam, adamw or sgd. lr: peak of a cosine schedule. warmup: its share of the steps. clip_norm: 0 is off."""
+    """name: adam, adamw or sgd. lr: peak of a cosine schedule. warmup: its share of the steps. clip_norm: 0 is off.
+
+    lr_batch: the batch that lr is meant for; another trains at lr · data.batch_size / lr_batch. 0 takes lr as it is.
+    """
 
     name: str = "adamw"
     lr: float = 1e-3
+    lr_batch: int = 0
     weight_decay: float = 0.05
     warmup: float = 0.05
     clip_norm: float = 1.0
@@ -52,11 +59,32 @@ class Student:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """How a step is spread out; none of it changes what a step computes but by rounding, `average` aside.
+
+    devices: processes on this machine, each with a device and a slice of the batch of its own; under torchrun or
+    SLURM their number is taken from there. accumulate: parts that a slice is worked off in. average: decay of an
+    exponential moving average of the student, evaluated beside it; 0 for none. checkpointing: activations are
+    computed again in the backward pass instead of kept. compile: by torch.compile.
+    """
+
+    devices: int = 1
+    accumulate: int = 1
+    average: float = 0.0
+    checkpointing: bool = False
+    compile: bool = False
+
+
+@dataclass(frozen=True)
 class Config:
     """A classification run.
 
     projector, parameterisation, normalise, loss: the feature distillation. alpha: its weight, 0 for none.
-    gamma: weight of the teacher's soft labels on the distillation head, 0 for none. budget: steps:N or epochs:N.
+    layers: what is distilled, `final` or pairs student=teacher of submodule names, by commas. tokens: pooled, the
+    mean over places, or dense, every place of its own. head: own, or teacher for SimKD, which classifies projected
+    features by the teacher's head. label_weight: of the cross-entropy with the labels.
+    gamma: weight of the teacher's labels on the distillation head, 0 for none; teacher_labels: soft (its
+    probabilities at a temperature) or hard (its decision). budget: steps:N or epochs:N.
     evaluations: how often the run is evaluated and checkpointed, the last time at its end.
     threads: CPU threads of torch, 0 for its own choice; a small model is quickest, and undisturbed, on one.
     """
@@ -66,13 +94,20 @@ class Config:
     normalise: str = "standardise"
     loss: str = "smooth_l1"
     alpha: float = 1.0
+    layers: str = "final"
+    tokens: str = "pooled"
+    head: str = "own"
+    label_weight: float = 1.0
     gamma: float = 0.0
+    teacher_labels: str = "soft"
+    temperature: float = 1.0
     budget: str = "steps:600"
     seed: int = 0
     evaluations: int = 20
     threads: int = 0
     device: str = "cpu"
     precision: str = "float32"
+    scale: Scale = field(default_factory=Scale)
     data: Data = field(default_factory=Data)
     teacher: Teacher = field(default_factory=Teacher)
     student: Student = field(default_factory=Student)

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+# Of a batch's indices, as many as a line of a terminal or two hold.
+_SHOWN = 32
+
 
 class DistillError(ValueError):
     """Base of every error that a wrong input raises here: expected, got, what to do."""
@@ -69,11 +72,17 @@ class CheckpointError(DistillError):
 class NonFiniteLossError(DistillError):
     """A loss that became NaN or infinite."""
 
-    def __init__(self, step: int, parts: dict[str, float], checkpoint: Path | None):
-        self.step, self.parts, self.checkpoint = step, parts, checkpoint
+    def __init__(self, step: int, parts: dict[str, float], indices: list[int], checkpoint: Path | None):
+        self.step, self.parts, self.indices, self.checkpoint = step, parts, indices, checkpoint
         listed = ", ".join(f"{name} {value:g}" for name, value in parts.items())
+        shown = ", ".join(map(str, indices[:_SHOWN])) + (
+            f" and {more} more" if (more := len(indices) - _SHOWN) > 0 else ""
+        )
         last = f"the last good checkpoint is {checkpoint}" if checkpoint else "there is no checkpoint yet"
-        super().__init__(f"expected a finite loss, got {listed} at step {step}; {last}; lower optimiser.lr")
+        super().__init__(
+            f"expected a finite loss, got {listed} at step {step}, on training examples {shown}; {last}; "
+            "lower optimiser.lr, or look at these examples"
+        )
 
 
 class InterruptedRunError(DistillError):

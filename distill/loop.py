@@ -1,143 +1,110 @@
 """The training loop: it knows tasks by their contract alone, never by name."""
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import stiefel
 from distill import checkpoint
-from distill.config import Optimiser
+from distill.average import Average
 from distill.errors import InterruptedRunError, NonFiniteLossError
+from distill.interrupt import deferred_interrupt
+from distill.processes import Processes
 from distill.progress import progress_bar
 from distill.run_folder import CERTIFICATE, RunFolder, write_atomically
+from distill.schedule import Schedule
 from distill.task import Task
 from stiefel.certificate import certify
 from stiefel.certificate_check import to_json
 from stiefel.errors import NonFiniteError
 
-# The cosine schedule ends at this share of its peak (DeiT's 5e-6 under 5e-4).
-_FINAL_SHARE = 0.01
 
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how a run trains. It is evaluated and checkpointed `evaluations` times, lastly at its end."""
-
-    steps: int
-    optimiser: Optimiser
-    evaluations: int = 20
-    precision: str = "float32"
-
-    def factor(self, step: int) -> float:
-        """Return a step's share of the peak learning rate: linear warm-up, then a cosine down to a hundredth."""
-        warmup = math.ceil(self.optimiser.warmup * self.steps)
-        if step < warmup:
-            return (step + 1) / warmup
-        progress = (step - warmup) / max(1, self.steps - warmup)
-        return _FINAL_SHARE + (1 - _FINAL_SHARE) * (1 + math.cos(math.pi * progress)) / 2
-
-    def is_evaluated(self, step: int) -> bool:
-        """Whether the run is evaluated after `step` steps."""
-        every = max(1, self.steps // self.evaluations)
-        return step == self.steps or (step % every == 0 and self.steps - step >= every)
-
-
-def fit(task: Task, schedule: Schedule, run: RunFolder) -> dict[str, Any]:
+def fit(task: Task, schedule: Schedule, run: RunFolder, processes: Processes) -> dict[str, Any]:
     """Train a task in its open run folder, from its last checkpoint if it has one, and return the summary.
 
     The clock (`train_seconds`) runs for optimiser steps alone; evaluation and checkpoints are off it. Killed at
     any moment, the run loses at most the steps since its last checkpoint and resumes to the same numbers. The last
-    checkpoint gets a certificate.
+    checkpoint gets a certificate. Of several processes the first one writes the folder.
 
     Raises: CheckpointError, NonFiniteLossError; NonFiniteError with the name of a tensor that ends with NaN, which
     can't be certified; InterruptedRunError after Ctrl-C, which lets the step in progress end and writes a checkpoint.
     """
-    optimiser = stiefel.optim.build(
-        task.module, schedule.optimiser.name, lr=schedule.optimiser.lr, weight_decay=schedule.optimiser.weight_decay
-    )
-    trainer = _Trainer(task, schedule, run, optimiser)
+    trainer = _Trainer(task, schedule, run, processes)
     trainer.restore()
-    with _deferred_interrupt() as interrupted, progress_bar() as progress:
+    with deferred_interrupt() as interrupted, progress_bar(is_shown=processes.is_first) as progress:
         bar = progress.add_task(str(run.path), total=schedule.steps, completed=trainer.step)
         while trainer.step < schedule.steps:
-            trainer.advance()
+            is_stopped = trainer.advance(is_interrupted=interrupted.is_set())
             progress.update(bar, completed=trainer.step)
-            if interrupted.is_set():
+            if is_stopped or (interrupted.is_set() and processes.world == 1):
                 trainer.save()
                 raise InterruptedRunError(run.path, trainer.step)
     return trainer.finish()
 
 
-@contextmanager
-def _deferred_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event, so that no optimiser step is torn apart; the second one stops at once."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted  # Python delivers signals to the main thread alone
-        return
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        if interrupted.is_set():
-            raise KeyboardInterrupt
-        interrupted.set()
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 class _Trainer:
     """The state of a run between two steps: everything a checkpoint holds."""
 
-    def __init__(self, task: Task, schedule: Schedule, run: RunFolder, optimiser: torch.optim.Optimizer):
-        self.task, self.schedule, self.run, self.optimiser = task, schedule, run, optimiser
-        self.device = next(task.module.parameters()).device
-        self.peaks = [group["lr"] for group in optimiser.param_groups]
+    def __init__(self, task: Task, schedule: Schedule, run: RunFolder, processes: Processes):
+        self.task, self.schedule, self.run, self.processes = task, schedule, run, processes
+        optimiser = schedule.optimiser
+        built = stiefel.optim.build(task.module, optimiser.name, lr=optimiser.lr, weight_decay=optimiser.weight_decay)
+        self.peaks = [group["lr"] for group in built.param_groups]
+        self.module, self.optimiser = processes.setup(task.module, built, compiled=schedule.scale.compile)
+        self.average = Average(task.kept, schedule.scale.average) if schedule.scale.average else None
         self.step, self.train_seconds = 0, 0.0
         self.last_checkpoint: Path | None = None
         self.figures: dict[str, float] = {}
 
     def restore(self) -> None:
         found = checkpoint.paths(self.run.path)
-        if found:
-            self.last_checkpoint = found[-1]
-            state = checkpoint.load(found[-1])
+        self.last_checkpoint = found[-1] if found else None
+        state = self.processes.first(lambda: checkpoint.load(found[-1]) if found else None)
+        if state is not None:
             self.task.module.load_state_dict(state["module"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.train_seconds, self.figures = state["step"], state["train_seconds"], state["figures"]
-        self.run.forget_after(self.step)
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+        if self.processes.is_first:
+            self.run.forget_after(self.step)
 
-    def advance(self) -> None:
-        """Take one step; evaluate, log and checkpoint where the schedule says so."""
+    def advance(self, *, is_interrupted: bool) -> bool:
+        """Take one step; evaluate, log and checkpoint where the schedule says so.
+
+        Returns whether Ctrl-C had reached any of the processes: they stop after the same step.
+        """
         started = time.perf_counter()
-        parts = self._train_step()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        parts, is_stopped = self._train_step(is_interrupted)
+        if self.processes.device.type == "cuda":
+            torch.cuda.synchronize(self.processes.device)
         self.train_seconds += time.perf_counter() - started
         self.step += 1
         if self.schedule.is_evaluated(self.step):
-            self.figures = self.task.evaluate()
-            self.run.log({"step": self.step, "train_seconds": round(self.train_seconds, 4), **parts, **self.figures})
+            self.figures = self._evaluate()
+            if self.processes.is_first:
+                record = {"step": self.step, "train_seconds": round(self.train_seconds, 4)}
+                self.run.log({**record, **parts, **self.figures})
             self.save()
+        return is_stopped
 
     def save(self) -> None:
+        if not self.processes.is_first:
+            return
         state = {"step": self.step, "train_seconds": self.train_seconds, "figures": self.figures}
         state |= {"module": self.task.module.state_dict(), "optimiser": self.optimiser.state_dict()}
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
         self.last_checkpoint = checkpoint.save(self.run.path, self.step, state)
 
     def finish(self) -> dict[str, Any]:
+        return self.processes.first(self._finish)
+
+    def _finish(self) -> dict[str, Any]:
         seconds = round(self.train_seconds, 4)
         summary = {"steps": self.step, "train_seconds": seconds, "step_ms": 1e3 * self.train_seconds / self.step}
         summary |= {"metric": self.task.metric, **self.figures}
@@ -147,27 +114,53 @@ class _Trainer:
         self.run.finish(summary)
         return summary
 
-    def _train_step(self) -> dict[str, float]:
+    def _evaluate(self) -> dict[str, float]:
+        figures = self.task.evaluate()
+        if self.average is not None:
+            with self.average.applied():
+                figures |= {f"average_{name}": value for name, value in self.task.evaluate().items()}
+        return figures
+
+    def _train_step(self, is_interrupted: bool) -> tuple[dict[str, float], bool]:
         for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
             group["lr"] = peak * self.schedule.factor(self.step)
         self.task.module.train()
         self.optimiser.zero_grad()
-        is_mixed = self.schedule.precision == "bfloat16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_mixed):
-            losses = self._losses()
-        losses["loss"].backward()
+        totals = self._forward_backward()
+        names = list(totals)
+        # One exchange a step: every process sees the same losses and the same wish to stop, and does the same.
+        flag = torch.tensor(float(is_interrupted), device=self.processes.device)
+        values = self.processes.mean(torch.stack([*totals.values(), flag])).tolist()
+        parts = dict(zip(names, values[:-1], strict=True))
+        if not math.isfinite(parts["loss"]):
+            raise self._non_finite(parts)
         if self.schedule.optimiser.clip_norm > 0:
-            nn.utils.clip_grad_norm_(self.task.module.parameters(), self.schedule.optimiser.clip_norm)
+            self.processes.clip(self.module, self.optimiser, self.schedule.optimiser.clip_norm)
         self.optimiser.step()
-        return {name: float(value.detach()) for name, value in losses.items()}
+        if self.average is not None:
+            self.average.update()
+        return parts, values[-1] > 0
 
-    def _losses(self) -> dict[str, Tensor]:
-        try:
-            losses = self.task.module(self.task.batch(self.step))
-        except (NonFiniteError, torch.linalg.LinAlgError) as error:  # pyright: ignore[reportPrivateImportUsage]
-            # After a step that overflowed, a parameterisation refuses its weights before there is a loss.
-            raise NonFiniteLossError(self.step, {"loss": math.nan}, self.last_checkpoint) from error
-        if not bool(losses["loss"].isfinite()):
-            parts = {name: float(value.detach()) for name, value in losses.items()}
-            raise NonFiniteLossError(self.step, parts, self.last_checkpoint)
-        return losses
+    def _forward_backward(self) -> dict[str, Tensor]:
+        """Add up the gradients of the step's parts; return the mean losses."""
+        count = self.schedule.scale.accumulate
+        totals: dict[str, Tensor] = {}
+        for index, part in enumerate(_split(self.task.batch(self.step), count, self.processes.device)):
+            try:
+                with self.processes.gathering(self.module, is_last=index == count - 1):
+                    losses = self.module(part)
+                    self.processes.backward(losses["loss"] / count)
+            except (NonFiniteError, torch.linalg.LinAlgError) as error:  # pyright: ignore[reportPrivateImportUsage]
+                # After a step that overflowed, a parameterisation refuses its weights before there is a loss.
+                raise self._non_finite({"loss": math.nan}) from error
+            for name, value in losses.items():
+                totals[name] = totals.get(name, 0) + value.detach().float() / count
+        return totals
+
+    def _non_finite(self, parts: dict[str, float]) -> NonFiniteLossError:
+        return NonFiniteLossError(self.step, parts, self.task.indices(self.step), self.last_checkpoint)
+
+
+def _split(batch: dict[str, Tensor], count: int, device: torch.device) -> list[dict[str, Tensor]]:
+    parts = {name: value.to(device, non_blocking=True).chunk(count) for name, value in batch.items()}
+    return [{name: chunks[index] for name, chunks in parts.items()} for index in range(count)]

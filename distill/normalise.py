@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distill.errors import WhiteningError
+from distill.processes import average_over_processes
 from stiefel.errors import UnknownNameError
 
 
@@ -30,7 +31,8 @@ class Whiten(nn.Module):
     rounding noise.
 
     The averages are exponential with `momentum` for the newest batch, and exact over the first 1/momentum
-    batches. In eval mode they are frozen. No gradient flows into the statistics: the teacher is frozen too.
+    batches; of several processes' slices they take the whole batch. In eval mode they are frozen. No gradient flows
+    into the statistics: the teacher is frozen too.
 
     Cost: 2·batch·dim² and a symmetric eigendecomposition of dim × dim, about 10·dim³ flops, a training step.
     Source: Kessy, Lewin & Strimmer 2018 (ZCA); Ledoit & Wolf 2004 (shrinkage to a scaled identity).
@@ -61,11 +63,11 @@ class Whiten(nn.Module):
     def _update(self, features: Tensor) -> None:
         self.batches += 1
         weight = max(self.momentum, 1 / int(self.batches))
-        step = features.mean(0) - self.mean
+        step = average_over_processes(features.mean(0)) - self.mean
         self.mean += weight * step
         # Welford's update for weighted means: second moments about the old and the new mean together.
         spread = (features - self.mean).T @ (features - self.mean + weight * step) / features.shape[0]
-        self.covariance.lerp_(spread, weight)
+        self.covariance.lerp_(average_over_processes(spread), weight)
         self.matrix.copy_(self._inverse_root())
 
     def _inverse_root(self) -> Tensor:

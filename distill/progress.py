@@ -7,8 +7,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _CONSOLE = Console(stderr=True)
 
 
-def progress_bar() -> Progress:
+def progress_bar(*, is_shown: bool = True) -> Progress:
     """Return a bar that disappears when done, and that isn't drawn if standard error is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"))
-    return Progress(*columns, *times, console=_CONSOLE, transient=True, disable=not _CONSOLE.is_terminal)
+    return Progress(*columns, *times, console=_CONSOLE, transient=True, disable=not (is_shown and _CONSOLE.is_terminal))

@@ -11,22 +11,25 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 import stiefel
+from distill import methods
 from distill.config import Config
 from distill.errors import RecipeError, RecipeFileError
 from distill.validation import choices, validate
 
-_SAID = {"int": "a whole number", "float": "a number", "str": "a word"}
+_SAID = {"int": "a whole number", "float": "a number", "str": "a word", "bool": "true or false"}
 
 
 def load(task: str, recipe: str, overrides: Sequence[str] = ()) -> Config:
     """Return the config of a recipe (a name of the task's, or a path to a YAML file) with flags over it.
 
-    `overrides` are command-line words: --alpha 2 --student.width 64.
+    `overrides` are command-line words: --alpha 2 --student.width 64. `method` stands for the keys that
+    `distill.methods` lists; the recipe's and the flags' own keys go over them.
     Raises: RecipeFileError, RecipeError naming the key and the file, BudgetError, and the errors of unknown names.
     """
     content = _read(task, recipe)
     try:
-        return _build([*_flags(content), *overrides])
+        own = _method(str(content.pop("method"))) if "method" in content else []
+        return _build([*own, *_flags(content), *_expanded(overrides)])
     except RecipeError as error:
         if any(word.split("=")[0] == f"--{error.key}" for word in overrides) or error.key in overrides:
             raise
@@ -52,9 +55,9 @@ def to_yaml(config: Config) -> str:
 
 def keys_help() -> str:
     """Return one line a recipe key, with its default and the names it takes, for `--help`."""
-    taken = choices() | {"parameterisation": [*stiefel.names(), "module:Class"]}
+    taken = choices() | {"parameterisation": [*stiefel.names(), "module:Class"], "method": methods.names()}
     lines = []
-    for flag in _flags(asdict(Config())):
+    for flag in ["--method", *_flags(asdict(Config()))]:
         key = flag.removeprefix("--").split("=")[0]
         lines.append(f"  {flag:<38}{', '.join(taken.get(key, []))}".rstrip())
     return "\n".join(lines)
@@ -98,6 +101,25 @@ def _flags(content: dict[str, Any], prefix: str = "") -> list[str]:
     return flags
 
 
+def _method(name: str) -> list[str]:
+    if name not in methods.METHODS:
+        raise RecipeError("method", f"one of {', '.join(methods.names())}", name)
+    return _flags(methods.METHODS[name])
+
+
+def _expanded(words: Sequence[str]) -> list[str]:
+    """Return flags with --method replaced by its keys, which stand first: a flag beside it changes one of them."""
+    keys, others = [], []
+    rest = iter(words)
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if flag == "--method":
+            keys += _method(value if equals else next(rest, "nothing"))
+        else:
+            others.append(word)
+    return keys + others
+
+
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="distill", exit_on_error=False, add_help=False)
     parser.add_class_arguments(Config, as_group=False)
@@ -118,7 +140,7 @@ def _build(flags: Sequence[str]) -> Config:
 
 def _refuse_unknown(flags: Sequence[str]) -> None:
     """Raise RecipeError for the first word that names no key: jsonargparse's own message doesn't list the keys."""
-    known = [flag.removeprefix("--").split("=")[0] for flag in _flags(asdict(Config()))]
+    known = ["method"] + [flag.removeprefix("--").split("=")[0] for flag in _flags(asdict(Config()))]
     is_value = False
     for word in flags:
         if word.startswith("--"):

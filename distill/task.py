@@ -13,10 +13,12 @@ class Task(ABC):
 
     module: everything that is trained, the projector and the loss included, behind one `forward(batch)` that
     returns a dictionary of scalars with the key "loss". One forward, so that wrapping it (DDP, compile) wraps all.
+    kept: the part of it that is kept after training, and averaged where an average is asked for.
     metric: the key of `evaluate` that ranks runs, higher is better.
     """
 
     module: nn.Module
+    kept: nn.Module
     metric: str
 
     @property
@@ -26,7 +28,14 @@ class Task(ABC):
 
     @abstractmethod
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Return the batch of a step; a function of the run's seed and `step` alone, so that runs can resume."""
+        """Return this process's slice of a step's batch.
+
+        The batch is a function of the run's seed and `step` alone, so that runs can resume, on any number of devices.
+        """
+
+    @abstractmethod
+    def indices(self, step: int) -> list[int]:
+        """Return which training examples a step's batch holds, all processes' together."""
 
     @abstractmethod
     def evaluate(self) -> dict[str, float]:

@@ -1,15 +1,18 @@
 """One run, from its config to its finished folder."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from distill import budget, tasks
-from distill.config import Config
-from distill.loop import Schedule, fit
+from distill.config import Config, Optimiser
+from distill.loop import fit
+from distill.processes import Processes
 from distill.recipe import to_yaml
 from distill.run_folder import RunFolder, is_finished, read_summary
+from distill.schedule import Schedule
 
 
 def train(
@@ -17,25 +20,40 @@ def train(
 ) -> dict[str, Any]:
     """Train a task in `folder` and return its summary; the teacher is trained in `teacher_folder` if need be.
 
-    A run that is finished already is resumed by returning its summary.
+    A run that is finished already is resumed by returning its summary. With `scale.devices` > 1 this process starts
+    the others, which run the same command.
     Raises: RunFolderError before anything is computed if `folder` can't take the run; and what `fit` raises.
     """
+    processes = Processes(device=config.device, devices=config.scale.devices, precision=config.precision)
+    processes.launch()
     run = RunFolder(folder, run_config(task_name, config))
-    run.check(resume=resume)
-    if is_finished(folder):
-        return read_summary(folder)
-    task_class = tasks.get(task_name)
-    # What only data and models can refuse is refused here, before a folder exists that holds the wrong recipe.
-    task_class.untaught(config)
-    run.open(resume=resume)
+    if processes.first(lambda: _open(task_name, config, run, resume=resume)):
+        return processes.first(lambda: read_summary(folder))
     if config.threads:
         torch.set_num_threads(config.threads)
-    task = task_class.prepare(config, teacher_folder or folder / "teacher")
+    task = tasks.get(task_name).prepare(config, teacher_folder or folder / "teacher", processes)
     steps = budget.parse(config.budget).steps(task.steps_per_epoch)
-    schedule = Schedule(steps, config.optimiser, config.evaluations, config.precision)
-    return fit(task, schedule, run)
+    optimiser = _scaled(config.optimiser, config.data.batch_size)
+    return fit(task, Schedule(steps, optimiser, config.evaluations, config.scale), run, processes)
 
 
 def run_config(task_name: str, config: Config) -> str:
     """Return the text of a run's config.yaml: the task and its recipe."""
     return f"task: {task_name}\n{to_yaml(config)}"
+
+
+def _open(task_name: str, config: Config, run: RunFolder, *, resume: bool) -> bool:
+    """Make the run's folder ready; return whether it holds the finished run already."""
+    run.check(resume=resume)
+    if is_finished(run.path):
+        return True
+    # What only data and models can refuse is refused here, before a folder exists that holds the wrong recipe.
+    tasks.get(task_name).untaught(config)
+    run.open(resume=resume)
+    return False
+
+
+def _scaled(optimiser: Optimiser, batch_size: int) -> Optimiser:
+    if not optimiser.lr_batch:
+        return optimiser
+    return replace(optimiser, lr=optimiser.lr * batch_size / optimiser.lr_batch)

@@ -9,7 +9,7 @@ import torch
 
 import stiefel
 from distill import budget, losses, normalise, projector
-from distill.config import PRECISIONS, Config
+from distill.config import HEADS, PRECISIONS, TEACHER_LABELS, TOKENS, Config
 from distill.errors import RecipeError
 
 _SEEDS = 2**31
@@ -21,6 +21,9 @@ def choices() -> dict[str, Sequence[str]]:
         "projector": projector.names(),
         "normalise": normalise.names(),
         "loss": losses.names(),
+        "tokens": TOKENS,
+        "head": HEADS,
+        "teacher_labels": TEACHER_LABELS,
         "precision": PRECISIONS,
         "optimiser.name": stiefel.optim.names(),
         "teacher.optimiser.name": stiefel.optim.names(),
@@ -41,13 +44,19 @@ def validate(config: Config) -> None:
     for key, optimiser in (("optimiser", config.optimiser), ("teacher.optimiser", config.teacher.optimiser)):
         _at_least(f"{key}.weight_decay", optimiser.weight_decay, 0)
         _at_least(f"{key}.clip_norm", optimiser.clip_norm, 0)
+        _at_least(f"{key}.lr_batch", optimiser.lr_batch, 0)
         if not 0 < optimiser.lr < math.inf:
             raise RecipeError(f"{key}.lr", "a finite number above 0", optimiser.lr)
         if not 0 <= optimiser.warmup < 1:
             raise RecipeError(f"{key}.warmup", "a share of the steps, 0 <= warmup < 1", optimiser.warmup)
     _at_least("threads", config.threads, 0)
-    _at_least("alpha", config.alpha, 0)
-    _at_least("gamma", config.gamma, 0)
+    for key in ("alpha", "gamma", "label_weight"):
+        _at_least(key, attrgetter(key)(config), 0)
+    if not 0 < config.temperature < math.inf:
+        raise RecipeError("temperature", "a finite number above 0", config.temperature)
+    if config.alpha + config.gamma + config.label_weight == 0:
+        raise RecipeError("label_weight", "a weight above 0 where alpha and gamma are 0", config.label_weight)
+    _validate_scale(config)
     counts = {"evaluations": config.evaluations, "teacher.width": config.teacher.width}
     counts |= {f"student.{key}": value for key, value in asdict(config.student).items()}
     counts |= {"data.labels_per_class": config.data.labels_per_class}
@@ -61,6 +70,22 @@ def validate(config: Config) -> None:
     budget.parse(config.budget)
     budget.parse(config.teacher.budget)
     _check_device(config.device)
+
+
+def _validate_scale(config: Config) -> None:
+    scale = config.scale
+    _at_least("scale.devices", scale.devices, 1)
+    _at_least("scale.accumulate", scale.accumulate, 1)
+    if not 0 <= scale.average < 1:
+        raise RecipeError("scale.average", "a decay, 0 <= average < 1", scale.average)
+    if scale.average and config.head == "teacher":
+        raise RecipeError("scale.average", "0 with head: teacher, whose projector isn't averaged", scale.average)
+    parts = scale.devices * scale.accumulate
+    for key, size in (("data.batch_size", config.data.batch_size), ("data.unlabelled", config.data.unlabelled)):
+        if size % parts:
+            raise RecipeError(key, f"a multiple of scale.devices · scale.accumulate = {parts}", size)
+    if config.precision == "float16" and config.device.split(":")[0] != "cuda":
+        raise RecipeError("precision", "float32 or bfloat16, as float16 needs a CUDA device", config.precision)
 
 
 def _one_of(key: str, value: str, names: Sequence[str]) -> None:

@@ -138,7 +138,8 @@ def _series(error: Tensor, square: Tensor, blocks: int) -> Tensor:
 def _chebyshev_steps(delta: float, dtype: torch.dtype) -> int:
     """Return k with 2·rᵏ <= eps, r = δ/(1 + √(1 − δ²)) the rate of Chebyshev's iteration on [−δ, δ]."""
     rate = delta / (1 + math.sqrt(1 - delta**2))
-    return 0 if rate == 0 else math.ceil(math.log(torch.finfo(dtype).eps / 2) / math.log(rate))
+    # NaN takes no steps: what it stands for is NaN already, and is found where the loss is.
+    return math.ceil(math.log(torch.finfo(dtype).eps / 2) / math.log(rate)) if rate > 0 else 0
 
 
 def inverse_sqrt(matrix: Inexact[Tensor, "*b p p"]) -> Inexact[Tensor, "*b p p"]:

@@ -1,22 +1,26 @@
-"""Classification: a vision transformer learns from labels and from a convolutional teacher's features."""
+"""Classification: a student learns from labels and from a teacher's features and labels."""
 
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from distill import budget, data
 from distill.checkpoint import load_weights
-from distill.config import Config
+from distill.config import Config, Scale
 from distill.data.images import Batches, Images
+from distill.distilled import Distilled
 from distill.features import FeatureDistillation
-from distill.loop import Schedule, fit
+from distill.loop import fit
 from distill.models import Backbone, ConvNet, DeiT
+from distill.processes import Processes
 from distill.projector import Projector
 from distill.run_folder import RunFolder, is_finished
+from distill.schedule import Schedule
+from distill.supervised import Supervised
 from distill.task import Task, seeded
 
 # Images in one forward pass of an evaluation; it bounds memory and changes no result.
@@ -28,12 +32,14 @@ class TeacherTraining(Task):
 
     metric = "accuracy"
 
-    def __init__(self, config: Config):
-        train, self.test = (images.to(config.device) for images in data.load(config.data))
+    def __init__(self, config: Config, processes: Processes):
+        train, self.test = data.load(config.data)
+        self.processes = processes
         self.batches = Batches(train, config.data.batch_size, config.data.shift, config.teacher.seed)
         with seeded(config.teacher.seed):
-            self.supervised = Supervised(build_teacher(config, train)).to(config.device)
-        self.module = self.supervised
+            self.classifier = build_teacher(config, train)
+        self.supervised = Supervised(self.classifier).to(processes.device)
+        self.module, self.kept = self.supervised, self.classifier
 
     @property
     def steps_per_epoch(self) -> int:
@@ -42,8 +48,11 @@ class TeacherTraining(Task):
     def batch(self, step: int) -> dict[str, Tensor]:
         return self.batches[step]
 
+    def indices(self, step: int) -> list[int]:
+        return self.batches.indices(step).tolist()
+
     def evaluate(self) -> dict[str, float]:
-        return _evaluate(self.supervised, self.test)
+        return evaluate(self.supervised, self.test, self.processes)
 
 
 class Classification(Task):
@@ -51,8 +60,9 @@ class Classification(Task):
 
     metric = "accuracy"
 
-    def __init__(self, config: Config, teacher: Backbone):
-        train, self.test = (images.to(config.device) for images in data.load(config.data))
+    def __init__(self, config: Config, teacher: Backbone, processes: Processes):
+        train, self.test = data.load(config.data)
+        self.processes = processes
         labelled = train.few(config.data.labels_per_class, seed=config.seed)
         self.labelled = Batches(labelled, config.data.batch_size, config.data.shift, config.seed)
         # Where nothing is distilled, images without labels teach nothing and aren't paid for.
@@ -68,8 +78,9 @@ class Classification(Task):
         # A stream of its own: whatever the projector draws, every method's student starts from the same weights.
         with seeded(config.seed + 1):
             distillation = _distillation(config, student.feature_dim, teacher.feature_dim)
-        self.distilled = Distilled(student, teacher, distillation, alpha=config.alpha, gamma=config.gamma)
-        self.module = self.distilled.to(config.device)
+        distilled = Distilled(config, student, teacher.to(processes.device), distillation)
+        self.distilled = distilled.to(processes.device)
+        self.module, self.kept = self.distilled, student
 
     @property
     def steps_per_epoch(self) -> int:
@@ -77,88 +88,34 @@ class Classification(Task):
 
     def batch(self, step: int) -> dict[str, Tensor]:
         batch = self.labelled[step]
-        return batch if self.unlabelled is None else {**batch, "unlabelled": self.unlabelled[step]["pixels"]}
+        if self.unlabelled is not None:
+            batch["unlabelled"] = self.unlabelled[step]["pixels"]
+        rank, world = self.processes.rank, self.processes.world
+        return {name: value.chunk(world)[rank] for name, value in batch.items()}
+
+    def indices(self, step: int) -> list[int]:
+        return self.labelled.indices(step).tolist()
 
     def evaluate(self) -> dict[str, float]:
-        figures = _evaluate(self.distilled, self.test)
+        figures = evaluate(self.distilled, self.test, self.processes)
         distillation = self.distilled.distillation
         if distillation is not None and isinstance(distillation.projector, Projector):
             figures["defect"] = distillation.projector.defect()
         return figures
 
     @classmethod
-    def prepare(cls, config: Config, teacher_folder: Path) -> "Classification":
+    def prepare(cls, config: Config, teacher_folder: Path, processes: Processes) -> "Classification":
         """Return the task, with the teacher of `teacher_folder` trained there first if it isn't yet.
 
         Raises: RunFolderError if the folder holds a teacher of another recipe.
         """
-        return cls(config, _trained_teacher(config, teacher_folder))
+        return cls(config, _trained_teacher(config, teacher_folder, processes), processes)
 
     @classmethod
     def untaught(cls, config: Config) -> "Classification":
         """Return the task with a teacher that knows nothing: enough to check a recipe, or to evaluate a student."""
-        return cls(config, build_teacher(config, data.load(config.data)[0]))
-
-
-class Supervised(nn.Module):
-    """A classifier and its cross-entropy."""
-
-    def __init__(self, classifier: Backbone):
-        super().__init__()
-        self.classifier = classifier
-
-    def logits(self, pixels: Tensor) -> Tensor:
-        return self.classifier(pixels).logits
-
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {"loss": functional.cross_entropy(self.logits(batch["pixels"]), batch["labels"])}
-
-
-class Distilled(nn.Module):
-    """Student, frozen teacher, projector and loss behind one forward.
-
-    loss = cross-entropy(class head) + gamma·KL(teacher ‖ distillation head) + alpha·feature loss; the first over
-    the labelled images, the others over all.
-    """
-
-    def __init__(
-        self,
-        student: Backbone,
-        teacher: Backbone,
-        distillation: FeatureDistillation | None,
-        *,
-        alpha: float,
-        gamma: float,
-    ):
-        super().__init__()
-        self.student, self.distillation, self.alpha, self.gamma = student, distillation, alpha, gamma
-        # In a tuple it isn't a submodule: checkpoints don't hold the frozen teacher, optimisers don't see it.
-        self._teacher = (teacher.eval().requires_grad_(False),)
-
-    def logits(self, pixels: Tensor) -> Tensor:
-        """Return the logits that are evaluated: both heads' mean where the distillation head was trained."""
-        output = self.student(pixels)
-        return (output.logits + output.distillation_logits) / 2 if self.gamma > 0 else output.logits
-
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        pixels = torch.cat([batch["pixels"], batch["unlabelled"]]) if "unlabelled" in batch else batch["pixels"]
-        output = self.student(pixels)
-        logits = output.logits[: len(batch["labels"])]
-        parts = {"label_loss": functional.cross_entropy(logits, batch["labels"])}
-        loss = parts["label_loss"]
-        if self.gamma > 0 or self.distillation is not None:
-            with torch.no_grad():
-                taught = self._teacher[0](pixels)
-            if self.gamma > 0:
-                log_probabilities = output.distillation_logits.log_softmax(-1)
-                parts["soft_label_loss"] = functional.kl_div(
-                    log_probabilities, taught.logits.softmax(-1), reduction="batchmean"
-                )
-                loss = loss + self.gamma * parts["soft_label_loss"]
-            if self.distillation is not None:
-                parts["feature_loss"] = self.distillation(output.feature, taught.feature)
-                loss = loss + self.alpha * parts["feature_loss"]
-        return {"loss": loss, **parts}
+        teacher = build_teacher(config, data.load(config.data)[0])
+        return cls(config, teacher, Processes(device=config.device, is_alone=True))
 
 
 def build_teacher(config: Config, images: Images) -> Backbone:
@@ -180,27 +137,43 @@ def _distillation(config: Config, student_dim: int, teacher_dim: int) -> Feature
     )
 
 
-def _trained_teacher(config: Config, folder: Path) -> Backbone:
-    task = TeacherTraining(config)
+def _trained_teacher(config: Config, folder: Path, processes: Processes) -> Backbone:
+    # The first process trains it alone: batch norm's statistics, and with them every later figure, are then the same
+    # for any number of processes.
+    processes.first(lambda: _train_teacher(config, folder))
+    task = TeacherTraining(config, processes)
+    load_weights(task.module, folder)
+    return task.classifier
+
+
+def _train_teacher(config: Config, folder: Path) -> None:
     # What the teacher depends on; the student's label budget isn't part of it.
     recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
     del recipe["data"]["labels_per_class"], recipe["data"]["unlabelled"]
     run = RunFolder(folder, yaml.safe_dump(recipe, sort_keys=False))
     if is_finished(folder):
-        run.check_same_config()
-    else:
-        steps = budget.parse(config.teacher.budget).steps(task.steps_per_epoch)
-        run.open(resume=True)
-        fit(task, Schedule(steps, config.teacher.optimiser), run)
-    load_weights(task.module, folder)
-    return task.supervised.classifier
+        return run.check_same_config()
+    alone = Processes(device=config.device, is_alone=True)
+    task = TeacherTraining(config, alone)
+    steps = budget.parse(config.teacher.budget).steps(task.steps_per_epoch)
+    run.open(resume=True)
+    fit(task, Schedule(steps, config.teacher.optimiser, scale=Scale()), run, alone)
+    return None
 
 
 @torch.no_grad()
-def _evaluate(module: Supervised | Distilled, images: Images) -> dict[str, float]:
+def evaluate(module: Supervised | Distilled, images: Images, processes: Processes) -> dict[str, float]:
+    """Return accuracy and cross-entropy on held-out images, each process having looked at its share of them."""
     was_training = module.training
     module.eval()
-    logits = torch.cat([module.logits(pixels) for pixels in images.pixels.split(_EVALUATION_BATCH)])
+    figures = torch.zeros(3, dtype=torch.float64, device=processes.device)
+    for index in range(processes.rank * _EVALUATION_BATCH, len(images), processes.world * _EVALUATION_BATCH):
+        part = slice(index, index + _EVALUATION_BATCH)
+        pixels, labels = images.pixels[part].to(processes.device), images.labels[part].to(processes.device)
+        logits = module.logits(pixels)
+        correct = (logits.argmax(-1) == labels).sum()
+        loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
+        figures += torch.stack([correct, loss, torch.tensor(len(labels), device=labels.device)])
     module.train(was_training)
-    correct = (logits.argmax(-1) == images.labels).float().mean()
-    return {"accuracy": float(correct), "test_loss": float(functional.cross_entropy(logits, images.labels))}
+    correct, loss, count = processes.sum(figures).tolist()
+    return {"accuracy": correct / count, "test_loss": loss / count}

@@ -111,10 +111,10 @@ def test_ctrl_c_says_how_to_go_on_and_exits_with_130(
 ) -> None:
     advance = _Trainer.advance
 
-    def interrupted(trainer: _Trainer) -> None:
+    def interrupted(trainer: _Trainer, *, is_interrupted: bool) -> bool:
         if trainer.step == 6:
             os.kill(os.getpid(), signal.SIGINT)
-        advance(trainer)
+        return advance(trainer, is_interrupted=is_interrupted)
 
     with monkeypatch.context() as patch:
         patch.setattr(_Trainer, "advance", interrupted)

@@ -18,8 +18,10 @@ import stiefel
 from distill import checkpoint, projector
 from distill.config import Optimiser
 from distill.errors import InterruptedRunError, NonFiniteLossError, RunFolderError
-from distill.loop import Schedule, fit
+from distill.loop import fit
+from distill.processes import Processes
 from distill.run_folder import RunFolder
+from distill.schedule import Schedule
 from distill.task import Task
 
 
@@ -41,6 +43,7 @@ class Toy(Task):
 
     def __init__(self, before: Callable[[int], float] = lambda step: 0.0):
         self.module, self.before, self.evaluated = Quadratic(), before, 0
+        self.kept = self.module
 
     @property
     def steps_per_epoch(self) -> int:
@@ -48,6 +51,9 @@ class Toy(Task):
 
     def batch(self, step: int) -> dict[str, Tensor]:
         return {"target": torch.full((4, 4), self.before(step))}
+
+    def indices(self, step: int) -> list[int]:
+        return [step, step + 1]
 
     def evaluate(self) -> dict[str, float]:
         self.evaluated += 1
@@ -83,7 +89,7 @@ def test_a_run_is_evaluated_as_often_as_announced_and_at_its_end(steps: int, eva
 
 def test_a_finished_folder_holds_what_a_run_promises(tmp_path: Path) -> None:
     task = Toy()
-    summary = fit(task, SCHEDULE, opened(tmp_path))
+    summary = fit(task, SCHEDULE, opened(tmp_path), Processes())
     assert {entry.name for entry in tmp_path.iterdir()} == {
         *("config.yaml", "environment.json", "metrics.jsonl", "certificate.json", "summary.json", "checkpoints")
     }
@@ -109,13 +115,13 @@ def test_evaluation_is_off_the_training_clock(tmp_path: Path, monkeypatch: pytes
             now[0] += 1000.0
             return super().evaluate()
 
-    assert fit(Slow(), SCHEDULE, opened(tmp_path))["train_seconds"] == 20.0
+    assert fit(Slow(), SCHEDULE, opened(tmp_path), Processes())["train_seconds"] == 20.0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_checkpoint(value: float, tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match=r"at step 12.*step-00000010\.pt") as caught:
-        fit(Toy(lambda step: value if step == 12 else 0.0), SCHEDULE, opened(tmp_path))
+        fit(Toy(lambda step: value if step == 12 else 0.0), SCHEDULE, opened(tmp_path), Processes())
     assert caught.value.step == 12
     assert not (tmp_path / "summary.json").exists()
 
@@ -136,11 +142,11 @@ def test_ctrl_c_ends_the_step_writes_a_checkpoint_and_the_run_goes_on_from_there
         return 0.0
 
     with pytest.raises(InterruptedRunError, match=r"step 8.*--resume"):
-        fit(Toy(interrupt), SCHEDULE, opened(tmp_path / "one"))
+        fit(Toy(interrupt), SCHEDULE, opened(tmp_path / "one"), Processes())
     assert signal.getsignal(signal.SIGINT) is handler
     assert checkpoint.paths(tmp_path / "one")[-1].name == "step-00000008.pt"
-    resumed = fit(Toy(), SCHEDULE, opened(tmp_path / "one"))
-    whole = fit(Toy(), SCHEDULE, opened(tmp_path / "two"))
+    resumed = fit(Toy(), SCHEDULE, opened(tmp_path / "one"), Processes())
+    whole = fit(Toy(), SCHEDULE, opened(tmp_path / "two"), Processes())
     assert resumed["closeness"] == whole["closeness"]
     assert figures(tmp_path / "one") == figures(tmp_path / "two")
 
@@ -152,12 +158,12 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
         return 0.0
 
     with pytest.raises(KeyboardInterrupt):
-        fit(Toy(interrupt), SCHEDULE, opened(tmp_path))
+        fit(Toy(interrupt), SCHEDULE, opened(tmp_path), Processes())
 
 
 def test_fit_works_off_the_main_thread(tmp_path: Path) -> None:
     found = {}
-    worker = threading.Thread(target=lambda: found.update(fit(Toy(), SCHEDULE, opened(tmp_path))))
+    worker = threading.Thread(target=lambda: found.update(fit(Toy(), SCHEDULE, opened(tmp_path), Processes())))
     worker.start()
     worker.join()
     assert found["steps"] == 20
@@ -167,7 +173,7 @@ def test_a_folder_with_a_run_is_refused_and_the_way_out_is_named(tmp_path: Path)
     run = opened(tmp_path)
     with pytest.raises(RunFolderError, match="unfinished run; add --resume"):
         run.open(resume=False)
-    fit(Toy(), SCHEDULE, run)
+    fit(Toy(), SCHEDULE, run, Processes())
     with pytest.raises(RunFolderError, match="finished run; add --resume"):
         run.open(resume=False)
     with pytest.raises(RunFolderError, match="'toy: 1', now 'toy: 2'"):
@@ -211,8 +217,8 @@ def test_the_projector_stays_orthonormal_through_training_in_low_precision(by: s
     [
         ("0", "0", set()),
         ("1", "0", {"feature_loss"}),
-        ("0", "1", {"soft_label_loss"}),
-        ("1", "1", {"feature_loss", "soft_label_loss"}),
+        ("0", "1", {"teacher_label_loss"}),
+        ("1", "1", {"feature_loss", "teacher_label_loss"}),
     ],
 )
 def test_each_part_of_the_loss_works_without_the_others(

@@ -40,11 +40,11 @@ def assert_same_run(one: Path, other: Path) -> None:
 def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     advance = _Trainer.advance
 
-    def stop_or_advance(trainer: _Trainer) -> None:
+    def stop_or_advance(trainer: _Trainer, *, is_interrupted: bool) -> bool:
         # The teacher's run has four steps and is left alone.
         if trainer.schedule.steps > 4 and trainer.step == step:
             raise Killed
-        advance(trainer)
+        return advance(trainer, is_interrupted=is_interrupted)
 
     monkeypatch.setattr(_Trainer, "advance", stop_or_advance)
 

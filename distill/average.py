@@ -1,0 +1,57 @@
+"""An exponential moving average of a module's weights, evaluated and exported in their place."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """θ̄ ← d·θ̄ + (1 − d)·θ over a module's parameters and floating-point buffers.
+
+    d = min(decay, (1 + t)/(10 + t)) at step t, so that short runs aren't averages of their start (TensorFlow's rule).
+    Made for what is kept after training: a weight that is its own free tensor (`riemannian`, `landing`) would leave
+    the manifold by being averaged.
+    """
+
+    def __init__(self, module: nn.Module, decay: float):
+        self.module, self.decay, self.updates = module, decay, 0
+        self.averages = {name: tensor.detach().clone() for name, tensor in self._tensors()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the module's present weights in."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for name, tensor in self._tensors():
+            self.averages[name].lerp_(tensor, 1 - decay)
+        self.updates += 1
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Put the average into the module inside, and its own weights back afterwards."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` takes."""
+        return {"averages": self.averages, "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where `state_dict` stood."""
+        self.averages, self.updates = state["averages"], state["updates"]
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self.module.named_parameters()
+        yield from ((name, each) for name, each in self.module.named_buffers() if each.is_floating_point())
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, tensor in self._tensors():
+            kept = tensor.clone()
+            tensor.copy_(self.averages[name])
+            self.averages[name] = kept

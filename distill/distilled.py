@@ -1,0 +1,73 @@
+"""Student, frozen teacher, projectors and losses behind one forward: what a distillation run trains."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from distill.config import Config
+from distill.features import FeatureDistillation
+from distill.models import Backbone, Output
+
+
+class Distilled(nn.Module):
+    """loss = label_weight·CE(class head) + alpha·feature loss + gamma·loss with the teacher's labels.
+
+    The first is over the labelled images, the others over all. The teacher's labels teach the distillation head, or
+    the class head of a student that has no other: soft ones by T²·KL(teacher ‖ student) at temperature T, hard ones
+    by the cross-entropy with the teacher's decision.
+    Source: Miles et al., CVPR 2024; Touvron et al., ICML 2021; Hinton et al. 2015 (the factor T²).
+    """
+
+    def __init__(self, config: Config, student: Backbone, teacher: Backbone, distillation: FeatureDistillation | None):
+        super().__init__()
+        self.config, self.student, self.distillation = config, student, distillation
+        # In a tuple it isn't a submodule: checkpoints don't hold the frozen teacher, optimisers don't see it.
+        self._teacher = (teacher.eval().requires_grad_(False),)
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Return the logits that are evaluated: both heads' mean where the distillation head was trained."""
+        output = self.student(pixels)
+        second = output.distillation_logits
+        return (output.logits + second) / 2 if self.config.gamma > 0 and second is not None else output.logits
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        config = self.config
+        pixels = torch.cat([batch["pixels"], batch["unlabelled"]]) if "unlabelled" in batch else batch["pixels"]
+        output = self.student(pixels)
+        parts = {"label_loss": functional.cross_entropy(output.logits[: len(batch["labels"])], batch["labels"])}
+        loss = config.label_weight * parts["label_loss"]
+        if config.gamma > 0 or self.distillation is not None:
+            with torch.no_grad():
+                taught = self._teacher[0](pixels)
+            if config.gamma > 0:
+                parts["teacher_label_loss"] = self._teacher_label_loss(output, taught.logits)
+                loss = loss + config.gamma * parts["teacher_label_loss"]
+            if self.distillation is not None:
+                parts["feature_loss"] = self.distillation(*paired(output.map, taught.map, tokens=config.tokens))
+                loss = loss + config.alpha * parts["feature_loss"]
+        return {"loss": loss, **parts}
+
+    def _teacher_label_loss(self, output: Output, taught: Tensor) -> Tensor:
+        logits = output.logits if output.distillation_logits is None else output.distillation_logits
+        if self.config.teacher_labels == "hard":
+            return functional.cross_entropy(logits, taught.argmax(-1))
+        soft, log = (taught / self.config.temperature).softmax(-1), (logits / self.config.temperature).log_softmax(-1)
+        return self.config.temperature**2 * functional.kl_div(log, soft, reduction="batchmean")
+
+
+def paired(
+    student: Float[Tensor, "batch dim h w"], teacher: Float[Tensor, "batch wide height width"], *, tokens: str
+) -> tuple[Float[Tensor, "rows dim"], Float[Tensor, "rows wide"]]:
+    """Return features that belong together, a row each: pooled over places, or dense, every place of its own.
+
+    Dense maps of two sizes are averaged down to the coarser grid: no value is invented.
+    """
+    if tokens == "pooled":
+        return student.mean((-2, -1)), teacher.mean((-2, -1))
+    grid = (min(student.shape[-2], teacher.shape[-2]), min(student.shape[-1], teacher.shape[-1]))
+    return _rows(student, grid), _rows(teacher, grid)
+
+
+def _rows(features: Tensor, grid: tuple[int, int]) -> Tensor:
+    return functional.adaptive_avg_pool2d(features, grid).permute(0, 2, 3, 1).flatten(0, 2)
