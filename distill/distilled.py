@@ -15,19 +15,31 @@ class Distilled(nn.Module):
 
     The first is over the labelled images, the others over all. The teacher's labels teach the distillation head, or
     the class head of a student that has no other: soft ones by T²·KL(teacher ‖ student) at temperature T, hard ones
-    by the cross-entropy with the teacher's decision.
-    Source: Miles et al., CVPR 2024; Touvron et al., ICML 2021; Hinton et al. 2015 (the factor T²).
+    by the cross-entropy with the teacher's decision. With `head: teacher` the class head is the teacher's own, on
+    projected features (SimKD), and checkpoints hold the teacher; otherwise they hold nothing of it.
+    Source: Miles et al., CVPR 2024; Touvron et al., ICML 2021; Hinton et al. 2015 (the factor T²); Chen et al.,
+    "Knowledge Distillation with the Reused Teacher Classifier", CVPR 2022.
     """
 
     def __init__(self, config: Config, student: Backbone, teacher: Backbone, distillation: FeatureDistillation | None):
         super().__init__()
         self.config, self.student, self.distillation = config, student, distillation
-        # In a tuple it isn't a submodule: checkpoints don't hold the frozen teacher, optimisers don't see it.
-        self._teacher = (teacher.eval().requires_grad_(False),)
+        teacher.eval().requires_grad_(False)
+        # In a tuple it isn't a submodule: checkpoints don't hold it, `train` doesn't reach it.
+        self._teacher = (teacher,)
+        self.reused = teacher if config.head == "teacher" and distillation is not None else None
+
+    def train(self, mode: bool = True) -> "Distilled":
+        """Switch to training or evaluation; the teacher is always in evaluation."""
+        super().train(mode)
+        self._teacher[0].eval()
+        return self
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Return the logits that are evaluated: both heads' mean where the distillation head was trained."""
         output = self.student(pixels)
+        if self.reused is not None and self.distillation is not None:
+            return self.reused.classify(self.distillation.projector(output.feature))
         second = output.distillation_logits
         return (output.logits + second) / 2 if self.config.gamma > 0 and second is not None else output.logits
 

@@ -56,6 +56,8 @@ def validate(config: Config) -> None:
         raise RecipeError("temperature", "a finite number above 0", config.temperature)
     if config.alpha + config.gamma + config.label_weight == 0:
         raise RecipeError("label_weight", "a weight above 0 where alpha and gamma are 0", config.label_weight)
+    if config.head == "teacher" and config.alpha > 0:
+        _validate_reused_head(config)
     _validate_scale(config)
     counts = {"evaluations": config.evaluations, "teacher.width": config.teacher.width}
     counts |= {f"student.{key}": value for key, value in asdict(config.student).items()}
@@ -70,6 +72,14 @@ def validate(config: Config) -> None:
     budget.parse(config.budget)
     budget.parse(config.teacher.budget)
     _check_device(config.device)
+
+
+def _validate_reused_head(config: Config) -> None:
+    """SimKD's head reads what the teacher's own does: its pooled, final features as they are."""
+    needed = {"normalise": "none", "tokens": "pooled", "layers": "final"}
+    for key, value in needed.items():
+        if attrgetter(key)(config) != value:
+            raise RecipeError(key, f"{value} with head: teacher", attrgetter(key)(config))
 
 
 def _validate_scale(config: Config) -> None:
