@@ -11,7 +11,7 @@ from torch.nn import functional
 from distill import budget, data
 from distill.checkpoint import load_weights
 from distill.config import Config
-from distill.data.images import Batches, Images
+from distill.data import Source
 from distill.features import FeatureDistillation
 from distill.loop import Schedule, fit
 from distill.models import Backbone, ConvNet, DeiT
@@ -30,7 +30,7 @@ class TeacherTraining(Task):
 
     def __init__(self, config: Config):
         train, self.test = (images.to(config.device) for images in data.load(config.data))
-        self.batches = Batches(train, config.data.batch_size, config.data.shift, config.teacher.seed)
+        self.batches = train.batches(config.data.batch_size, config.teacher.seed, config.data)
         with seeded(config.teacher.seed):
             self.supervised = Supervised(build_teacher(config, train)).to(config.device)
         self.module = self.supervised
@@ -54,14 +54,14 @@ class Classification(Task):
     def __init__(self, config: Config, teacher: Backbone):
         train, self.test = (images.to(config.device) for images in data.load(config.data))
         labelled = train.few(config.data.labels_per_class, seed=config.seed)
-        self.labelled = Batches(labelled, config.data.batch_size, config.data.shift, config.seed)
+        self.labelled = labelled.batches(config.data.batch_size, config.seed, config.data)
         # Where nothing is distilled, images without labels teach nothing and aren't paid for.
         count = config.data.unlabelled if config.alpha > 0 or config.gamma > 0 else 0
-        self.unlabelled = Batches(train, count, config.data.shift, config.seed) if count else None
+        self.unlabelled = train.batches(count, config.seed, config.data) if count else None
         with seeded(config.seed):
             student = DeiT(
-                image_size=train.pixels.shape[-1],
-                channels=train.pixels.shape[1],
+                image_size=train.image_size,
+                channels=train.channels,
                 classes=train.classes,
                 **vars(config.student),
             )
@@ -161,10 +161,11 @@ class Distilled(nn.Module):
         return {"loss": loss, **parts}
 
 
-def build_teacher(config: Config, images: Images) -> Backbone:
+def build_teacher(config: Config, images: Source) -> Backbone:
     """Return an untrained teacher for these images."""
-    channels, image_size = images.pixels.shape[1:3]
-    return ConvNet(image_size=image_size, channels=channels, classes=images.classes, width=config.teacher.width)
+    return ConvNet(
+        image_size=images.image_size, channels=images.channels, classes=images.classes, width=config.teacher.width
+    )
 
 
 def _distillation(config: Config, student_dim: int, teacher_dim: int) -> FeatureDistillation | None:
@@ -182,9 +183,10 @@ def _distillation(config: Config, student_dim: int, teacher_dim: int) -> Feature
 
 def _trained_teacher(config: Config, folder: Path) -> Backbone:
     task = TeacherTraining(config)
-    # What the teacher depends on; the student's label budget isn't part of it.
+    # What the teacher depends on; the student's label budget and the number of processes aren't part of it.
     recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
-    del recipe["data"]["labels_per_class"], recipe["data"]["unlabelled"]
+    for key in ("labels_per_class", "unlabelled", "workers"):
+        del recipe["data"][key]
     run = RunFolder(folder, yaml.safe_dump(recipe, sort_keys=False))
     if is_finished(folder):
         run.check_same_config()
@@ -197,10 +199,11 @@ def _trained_teacher(config: Config, folder: Path) -> Backbone:
 
 
 @torch.no_grad()
-def _evaluate(module: Supervised | Distilled, images: Images) -> dict[str, float]:
+def _evaluate(module: Supervised | Distilled, images: Source) -> dict[str, float]:
     was_training = module.training
     module.eval()
-    logits = torch.cat([module.logits(pixels) for pixels in images.pixels.split(_EVALUATION_BATCH)])
+    outputs = [(module.logits(batch["pixels"]), batch["labels"]) for batch in images.evaluation(_EVALUATION_BATCH)]
     module.train(was_training)
-    correct = (logits.argmax(-1) == images.labels).float().mean()
-    return {"accuracy": float(correct), "test_loss": float(functional.cross_entropy(logits, images.labels))}
+    logits, labels = (torch.cat(parts) for parts in zip(*outputs, strict=True))
+    correct = (logits.argmax(-1) == labels).float().mean()
+    return {"accuracy": float(correct), "test_loss": float(functional.cross_entropy(logits, labels))}
