@@ -25,17 +25,42 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Data:
-    """name: the data set. labels_per_class: how many labelled images the student sees. shift: augmentation, pixels.
+    """What is trained on, and how it is augmented.
 
+    name: the data set. path: its folder, for those that lie in files. image_size: edge in pixels that files are cut
+    to, 0 for the data set's own (224 for files). workers: processes that decode files ahead, for each stream of
+    batches; 0 decodes in the run's own. normalisation: of files, by ImageNet's statistics or to half: 0.5 ± 0.5.
+    labels_per_class: how many labelled images the student sees, 0 for all.
     batch_size: labelled images a step. unlabelled: training images a step, from all of them, that are seen
     without their labels and carry the distillation losses alone; 0 for none.
+
+    augment: none, shift (by up to `shift` whole pixels), or, of files, crop, three_augment, rand_augment.
+    crop_scale: the least share of an image that a random crop keeps. color_jitter: of brightness, contrast and
+    saturation. erasing: share of the images in which a rectangle becomes noise. repeats: copies of each image in a
+    batch, each augmented on its own. mixup, cutmix: parameter of their Beta distribution, 0 for none. mix_prob:
+    share of the batches that are mixed. mix_switch: share of those that cutmix takes where both are on.
+    label_smoothing: share of a label that is spread over all classes.
     """
 
     name: str = "digits"
+    path: str = ""
+    image_size: int = 0
+    workers: int = 4
+    normalisation: str = "imagenet"
     labels_per_class: int = 10
     batch_size: int = 64
     unlabelled: int = 0
+    augment: str = "shift"
     shift: int = 1
+    crop_scale: float = 0.08
+    color_jitter: float = 0.3
+    erasing: float = 0.0
+    repeats: int = 1
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_prob: float = 1.0
+    mix_switch: float = 0.5
+    label_smoothing: float = 0.0
 
 
 @dataclass(frozen=True)

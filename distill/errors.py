@@ -35,6 +35,23 @@ class RecipeError(DistillError):
         return RecipeError(self.key, self.expected, self.got, cure=f"change it in {file} or by its flag")
 
 
+class DataError(DistillError):
+    """Data on disk that isn't what its data set promises."""
+
+    def __init__(self, where: str | Path, expected: str, got: str, *, cure: str):
+        self.where, self.expected, self.got = str(where), expected, got
+        super().__init__(f"data in {where}: expected {expected}, got {got}; {cure}")
+
+
+class WorkerError(DistillError):
+    """A process that decodes images and died."""
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        cure = "most often memory ran out: lower data.workers or data.batch_size and go on with --resume"
+        super().__init__(f"expected every data worker to live, got '{reason}'; {cure}")
+
+
 class RecipeFileError(DistillError):
     """A recipe that can't be found or isn't a YAML mapping."""
 

@@ -8,8 +8,9 @@ from operator import attrgetter
 import torch
 
 import stiefel
-from distill import budget, losses, normalise, projector
-from distill.config import HEADS, PRECISIONS, TEACHER_LABELS, TOKENS, Config
+from distill import budget, data, losses, normalise, projector
+from distill.config import HEADS, PRECISIONS, TEACHER_LABELS, TOKENS, Config, Data
+from distill.data import transforms
 from distill.errors import RecipeError
 
 _SEEDS = 2**31
@@ -25,6 +26,9 @@ def choices() -> dict[str, Sequence[str]]:
         "head": HEADS,
         "teacher_labels": TEACHER_LABELS,
         "precision": PRECISIONS,
+        "data.name": tuple(data.DATASETS),
+        "data.augment": transforms.names(),
+        "data.normalisation": tuple(transforms.NORMALISATIONS),
         "optimiser.name": stiefel.optim.names(),
         "teacher.optimiser.name": stiefel.optim.names(),
     }
@@ -61,12 +65,9 @@ def validate(config: Config) -> None:
     _validate_scale(config)
     counts = {"evaluations": config.evaluations, "teacher.width": config.teacher.width}
     counts |= {f"student.{key}": value for key, value in asdict(config.student).items()}
-    counts |= {"data.labels_per_class": config.data.labels_per_class}
     for key, value in counts.items():
         _at_least(key, value, 1)
-    _at_least("data.batch_size", config.data.batch_size, 2)
-    _at_least("data.unlabelled", config.data.unlabelled, 0)
-    _at_least("data.shift", config.data.shift, 0)
+    _check_data(config.data)
     if config.student.width % config.student.heads:
         raise RecipeError("student.heads", f"a divisor of student.width {config.student.width}", config.student.heads)
     budget.parse(config.budget)
@@ -96,6 +97,18 @@ def _validate_scale(config: Config) -> None:
             raise RecipeError(key, f"a multiple of scale.devices · scale.accumulate = {parts}", size)
     if config.precision == "float16" and config.device.split(":")[0] != "cuda":
         raise RecipeError("precision", "float32 or bfloat16, as float16 needs a CUDA device", config.precision)
+
+
+def _check_data(data: Data) -> None:
+    for key, least in (("batch_size", 2), ("repeats", 1)):
+        _at_least(f"data.{key}", getattr(data, key), least)
+    for key in ("image_size", "workers", "labels_per_class", "unlabelled", "shift", "color_jitter", "mixup", "cutmix"):
+        _at_least(f"data.{key}", getattr(data, key), 0)
+    for key in ("erasing", "mix_prob", "mix_switch", "label_smoothing"):
+        if not 0 <= getattr(data, key) <= 1:
+            raise RecipeError(f"data.{key}", "a share, 0 to 1", getattr(data, key))
+    if not 0 < data.crop_scale <= 1:
+        raise RecipeError("data.crop_scale", "a share of an image above 0, at most 1", data.crop_scale)
 
 
 def _one_of(key: str, value: str, names: Sequence[str]) -> None:

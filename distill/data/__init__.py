@@ -1,22 +1,41 @@
-"""Data sets by name; each is one file and one line here."""
+"""Data sets by name; each is one file and one line here, imported when first asked for."""
 
-from collections.abc import Callable
+import hashlib
+import json
+from dataclasses import asdict
+from importlib import import_module
+
+import PIL
 
 from distill.config import Data
-from distill.data.digits import load_digits
-from distill.data.images import Images
+from distill.data.source import Batches, Source
 from distill.errors import RecipeError
 
-DATASETS: dict[str, Callable[[], tuple[Images, Images]]] = {
-    "digits": load_digits,
+__all__ = ["DATASETS", "Batches", "Source", "load", "transform_fingerprint"]
+
+DATASETS: dict[str, str] = {
+    "digits": "distill.data.digits",
+    "folder": "distill.data.folder",
+    "imagenet": "distill.data.imagenet",
+    "shards": "distill.data.shards",
 }
 
+# What changes no pixel of any batch.
+_WITHOUT_EFFECT = ("path", "workers", "labels_per_class", "unlabelled", "label_smoothing")
 
-def load(data: Data) -> tuple[Images, Images]:
+
+def load(data: Data) -> tuple[Source, Source]:
     """Return the (training, test) images of a data set.
 
-    Raises: RecipeError with the valid names.
+    Raises: RecipeError with the valid names or with a key that this data set can't follow; DataError where the files
+    aren't what the data set promises.
     """
     if data.name not in DATASETS:
         raise RecipeError("data.name", f"one of {', '.join(DATASETS)}", data.name)
-    return DATASETS[data.name]()
+    return import_module(DATASETS[data.name]).load(data)
+
+
+def transform_fingerprint(data: Data) -> str:
+    """Return a hash of all that is done to an image between its file and a batch, Pillow's version included."""
+    keys = {key: value for key, value in asdict(data).items() if key not in _WITHOUT_EFFECT}
+    return hashlib.sha256(json.dumps([keys, PIL.__version__]).encode()).hexdigest()

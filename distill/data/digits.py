@@ -5,16 +5,31 @@ import torch
 from sklearn.datasets import load_digits as sklearn_digits
 from sklearn.model_selection import train_test_split
 
+from distill.config import Data
 from distill.data.images import Images
+from distill.errors import RecipeError
 
 # The split is part of the data set: the same for every run, whatever its seed.
 _SPLIT_SEED, _TEST_SIZE = 0, 797
+_SIZE = 8
+
+
+def load(data: Data) -> tuple[Images, Images]:
+    """Return the (training, test) images.
+
+    Raises: RecipeError for what can't be done to images of 8 × 8 grey pixels: other sizes, crops and colours.
+    """
+    if data.augment not in ("none", "shift"):
+        raise RecipeError("data.augment", "none or shift for digits", data.augment)
+    if data.image_size not in (0, _SIZE):
+        raise RecipeError("data.image_size", f"0 or {_SIZE} for digits", data.image_size)
+    return load_digits()
 
 
 def load_digits() -> tuple[Images, Images]:
     """Return (1000 training, 797 test) images of 1 × 8 × 8, normalised by the training images' mean and deviation."""
     pixels, labels = sklearn_digits(return_X_y=True)
-    pixels = pixels.reshape(-1, 8, 8)
+    pixels = pixels.reshape(-1, _SIZE, _SIZE)
     split = train_test_split(pixels, labels, test_size=_TEST_SIZE, random_state=_SPLIT_SEED, stratify=labels)
     train, test, train_labels, test_labels = (np.asarray(part) for part in split)
     mean, deviation = train.mean(), train.std()

@@ -1,91 +1,69 @@
-"""Labelled images in memory, and batches of them that depend on nothing but a seed and a step."""
+"""Labelled images in memory."""
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterator, Mapping
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional
 
-from distill.errors import RecipeError
+from distill.config import Data
+from distill.data.order import Order
+from distill.data.source import Reader, Source
 
 
-@dataclass(frozen=True)
-class Images:
+class Images(Source):
     """pixels: (N, channels, height, width), normalised; labels: (N,), 0 … classes − 1."""
 
-    pixels: Float[Tensor, "n channels height width"]
-    labels: Int[Tensor, "n"]
-    classes: int
+    def __init__(
+        self,
+        pixels: Float[Tensor, "n channels height width"],
+        labels: Int[Tensor, "n"],
+        classes: int,
+        *,
+        origin: Int[Tensor, "n"] | None = None,
+    ):
+        self.pixels, self.labels, self.classes = pixels, labels, classes
+        self.origin = torch.arange(len(labels), device=labels.device) if origin is None else origin
+        self.channels, self.image_size = pixels.shape[1], pixels.shape[-1]
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def evaluation(self, size: int) -> Iterator[dict[str, Tensor]]:
+        """Yield every image once, in order, as batches of up to `size`."""
+        parts = zip(self.pixels.split(size), self.labels.split(size), self.origin.split(size), strict=True)
+        for pixels, labels, index in parts:
+            yield {"pixels": pixels, "labels": labels, "index": index}
+
+    def subset(self, index: Int[Tensor, "m"]) -> "Images":
+        """Return some of the images, by their place here."""
+        index = index.to(self.labels.device)
+        return Images(self.pixels[index], self.labels[index], self.classes, origin=self.origin[index])
 
     def to(self, device: str) -> "Images":
         """Return the images on a device."""
-        return Images(self.pixels.to(device), self.labels.to(device), self.classes)
+        return Images(self.pixels.to(device), self.labels.to(device), self.classes, origin=self.origin.to(device))
 
-    def few(self, per_class: int, *, seed: int) -> "Images":
-        """Return `per_class` images of each class, drawn by `seed`.
+    def reader(self, order: Order, data: Data) -> "InMemory":
+        """Return what picks the images of batch after batch."""
+        return InMemory(self, order)
 
-        Raises: RecipeError if a class has fewer.
-        """
-        generator = torch.Generator().manual_seed(seed)
-        chosen = []
-        for label in range(self.classes):
-            found = torch.nonzero(self.labels.cpu() == label).flatten()
-            if len(found) < per_class:
-                raise RecipeError("data.labels_per_class", f"at most {len(found)}, what class {label} has", per_class)
-            chosen.append(found[torch.randperm(len(found), generator=generator)[:per_class]])
-        index = torch.cat(chosen).to(self.labels.device)
-        return Images(self.pixels[index], self.labels[index], self.classes)
+    def fingerprint(self) -> str:
+        """Return a hash of the pixels and labels."""
+        content = hashlib.sha256(self.pixels.cpu().contiguous().numpy().tobytes())
+        content.update(self.labels.cpu().contiguous().numpy().tobytes())
+        return content.hexdigest()
 
 
-@dataclass(frozen=True)
-class Batches:
-    """An endless stream of shuffled, randomly shifted batches: batch k is a function of (seed, k) alone.
+class InMemory(Reader):
+    """Images picked from memory; none of them can be broken."""
 
-    So a resumed run sees what an uninterrupted one sees, without any generator's state in the checkpoint.
-    """
-
-    images: Images
-    size: int
-    shift: int
-    seed: int
+    def __init__(self, images: Images, order: Order):
+        self._images, self._order = images, order
 
     @property
-    def per_epoch(self) -> int:
-        """Batches in one pass over the images; a last, smaller one is left out unless it is the only one."""
-        return max(1, len(self.images) // self.size)
+    def skipped(self) -> Mapping[str, str]:
+        """Return nothing."""
+        return {}
 
-    def indices(self, step: int) -> Int[Tensor, "batch"]:
-        """Return which images batch `step` holds, on the CPU."""
-        epoch, position = divmod(step, self.per_epoch)
-        order = torch.randperm(len(self.images), generator=_generator(self.seed, 0, epoch))
-        return order[position * self.size : (position + 1) * self.size]
-
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        """Return {"pixels": (batch, channels, height, width), "labels": (batch,)}."""
-        index = self.indices(step).to(self.images.labels.device)
-        pixels = random_shift(self.images.pixels[index], self.shift, _generator(self.seed, 1, step))
-        return {"pixels": pixels, "labels": self.images.labels[index]}
-
-
-def random_shift(
-    pixels: Float[Tensor, "n channels height width"], most: int, generator: torch.Generator
-) -> Float[Tensor, "n channels height width"]:
-    """Return each image moved by −most … most whole pixels both ways; the edge's pixels are repeated."""
-    if most == 0:
-        return pixels
-    count, _, height, width = pixels.shape
-    padded = functional.pad(pixels, (most,) * 4, mode="replicate")
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (n, channels, 2·most + 1, 2·most + 1, height, width)
-    down, right = torch.randint(2 * most + 1, (2, count), generator=generator).to(pixels.device)
-    return windows[torch.arange(count, device=pixels.device), :, down, right]
-
-
-def _generator(seed: int, stream: int, position: int) -> torch.Generator:
-    # torch's CPU generator keeps the low 32 bits of its seed and drops the rest, so the three are hashed into 32.
-    mixed = np.random.SeedSequence((seed, stream, position)).generate_state(1)
-    return torch.Generator().manual_seed(int(mixed[0]))
+    def __getitem__(self, step: int) -> tuple[Float[Tensor, "batch channels height width"], Int[Tensor, "batch"]]:
+        index = torch.from_numpy(self._order[step].index).to(self._images.labels.device)
+        return self._images.pixels[index], index

@@ -11,7 +11,7 @@ from torch.nn import functional
 from distill import budget, data
 from distill.checkpoint import load_weights
 from distill.config import Config, Scale
-from distill.data.images import Batches, Images
+from distill.data import Batches, Source
 from distill.distilled import Distilled
 from distill.features import FeatureDistillation
 from distill.loop import fit
@@ -33,9 +33,9 @@ class TeacherTraining(Task):
     metric = "accuracy"
 
     def __init__(self, config: Config, processes: Processes):
-        train, self.test = data.load(config.data)
+        train, self.test = (images.to(str(processes.device)) for images in data.load(config.data))
         self.processes = processes
-        self.batches = Batches(train, config.data.batch_size, config.data.shift, config.teacher.seed)
+        self.batches = train.batches(config.data.batch_size, config.teacher.seed, config.data)
         with seeded(config.teacher.seed):
             self.classifier = build_teacher(config, train)
         self.supervised = Supervised(self.classifier).to(processes.device)
@@ -49,7 +49,7 @@ class TeacherTraining(Task):
         return self.batches[step]
 
     def indices(self, step: int) -> list[int]:
-        return self.batches.indices(step).tolist()
+        return self.batches.indices(step)
 
     def evaluate(self) -> dict[str, float]:
         return evaluate(self.supervised, self.test, self.processes)
@@ -61,17 +61,17 @@ class Classification(Task):
     metric = "accuracy"
 
     def __init__(self, config: Config, teacher: Backbone, processes: Processes):
-        train, self.test = data.load(config.data)
+        train, self.test = (images.to(str(processes.device)) for images in data.load(config.data))
         self.processes = processes
         labelled = train.few(config.data.labels_per_class, seed=config.seed)
-        self.labelled = Batches(labelled, config.data.batch_size, config.data.shift, config.seed)
+        self.labelled = _share(labelled.batches(config.data.batch_size, config.seed, config.data), processes)
         # Where nothing is distilled, images without labels teach nothing and aren't paid for.
         count = config.data.unlabelled if config.alpha > 0 or config.gamma > 0 else 0
-        self.unlabelled = Batches(train, count, config.data.shift, config.seed) if count else None
+        self.unlabelled = _share(train.batches(count, config.seed, config.data), processes) if count else None
         with seeded(config.seed):
             student = DeiT(
-                image_size=train.pixels.shape[-1],
-                channels=train.pixels.shape[1],
+                image_size=train.image_size,
+                channels=train.channels,
                 classes=train.classes,
                 **vars(config.student),
             )
@@ -90,11 +90,10 @@ class Classification(Task):
         batch = self.labelled[step]
         if self.unlabelled is not None:
             batch["unlabelled"] = self.unlabelled[step]["pixels"]
-        rank, world = self.processes.rank, self.processes.world
-        return {name: value.chunk(world)[rank] for name, value in batch.items()}
+        return batch
 
     def indices(self, step: int) -> list[int]:
-        return self.labelled.indices(step).tolist()
+        return self.labelled.indices(step)
 
     def evaluate(self) -> dict[str, float]:
         figures = evaluate(self.distilled, self.test, self.processes)
@@ -118,10 +117,15 @@ class Classification(Task):
         return cls(config, teacher, Processes(device=config.device, is_alone=True))
 
 
-def build_teacher(config: Config, images: Images) -> Backbone:
+def _share(batches: Batches, processes: Processes) -> Batches:
+    return batches if processes.world == 1 else batches.shard(processes.rank, processes.world)
+
+
+def build_teacher(config: Config, images: Source) -> Backbone:
     """Return an untrained teacher for these images."""
-    channels, image_size = images.pixels.shape[1:3]
-    return ConvNet(image_size=image_size, channels=channels, classes=images.classes, width=config.teacher.width)
+    return ConvNet(
+        image_size=images.image_size, channels=images.channels, classes=images.classes, width=config.teacher.width
+    )
 
 
 def _distillation(config: Config, student_dim: int, teacher_dim: int) -> FeatureDistillation | None:
@@ -149,7 +153,8 @@ def _trained_teacher(config: Config, folder: Path, processes: Processes) -> Back
 def _train_teacher(config: Config, folder: Path) -> None:
     # What the teacher depends on; the student's label budget isn't part of it.
     recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
-    del recipe["data"]["labels_per_class"], recipe["data"]["unlabelled"]
+    for key in ("labels_per_class", "unlabelled", "workers"):
+        del recipe["data"][key]
     run = RunFolder(folder, yaml.safe_dump(recipe, sort_keys=False))
     if is_finished(folder):
         return run.check_same_config()
@@ -162,17 +167,17 @@ def _train_teacher(config: Config, folder: Path) -> None:
 
 
 @torch.no_grad()
-def evaluate(module: Supervised | Distilled, images: Images, processes: Processes) -> dict[str, float]:
+def evaluate(module: Supervised | Distilled, images: Source, processes: Processes) -> dict[str, float]:
     """Return accuracy and cross-entropy on held-out images, each process having looked at its share of them."""
     was_training = module.training
     module.eval()
+    share = images.subset(torch.arange(processes.rank, len(images), processes.world))
     figures = torch.zeros(3, dtype=torch.float64, device=processes.device)
-    for index in range(processes.rank * _EVALUATION_BATCH, len(images), processes.world * _EVALUATION_BATCH):
-        part = slice(index, index + _EVALUATION_BATCH)
-        pixels, labels = images.pixels[part].to(processes.device), images.labels[part].to(processes.device)
-        logits = module.logits(pixels)
+    for batch in share.evaluation(_EVALUATION_BATCH):
+        labels = batch["labels"].to(processes.device)
+        logits = module.logits(batch["pixels"].to(processes.device)).float()
         correct = (logits.argmax(-1) == labels).sum()
-        loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
+        loss = functional.cross_entropy(logits, labels, reduction="sum")
         figures += torch.stack([correct, loss, torch.tensor(len(labels), device=labels.device)])
     module.train(was_training)
     correct, loss, count = processes.sum(figures).tolist()
