@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from distill.extras import EXTRA_OF
 from stiefel.parameterisations import REGISTRY
 
 ROOT = Path(__file__).parents[1]
@@ -16,8 +17,8 @@ FORBIDDEN = {
     "proofs": ("benchmarks", "tests"),
     "benchmarks": ("tests",),
 }
-# Of stiefel's extras: what `import stiefel` must do without.
-OPTIONAL = ("pymanopt", "hypothesis", "timm", "ray")
+# What `import stiefel` and `import distill` must do without.
+OPTIONAL = ("pymanopt", "hypothesis", "ray", *EXTRA_OF)
 FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
@@ -51,7 +52,7 @@ def test_parameterisation_files_never_import_each_other(file: Path) -> None:
     assert [name for name in imported(file) if name.startswith("stiefel.parameterisations.")] == []
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if file.parts[0] == "stiefel"], ids=str)
+@pytest.mark.parametrize("file", [file for file in FILES if file.parts[0] in ("stiefel", "distill")], ids=str)
 def test_an_optional_package_is_imported_where_it_is_used(file: Path) -> None:
     outside = [node for node in ast.parse((ROOT / file).read_text()).body if not isinstance(node, ast.FunctionDef)]
     assert [name for node in outside for name in names_in(node, file) if name.split(".")[0] in OPTIONAL] == []
