@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from operator import attrgetter
 
 import torch
 
 import stiefel
-from distill import budget, losses, normalise, projector
+from distill import budget, losses, models, normalise, projector
 from distill.config import PRECISIONS, Config
 from distill.errors import RecipeError
 
@@ -48,16 +47,16 @@ def validate(config: Config) -> None:
     _at_least("threads", config.threads, 0)
     _at_least("alpha", config.alpha, 0)
     _at_least("gamma", config.gamma, 0)
-    counts = {"evaluations": config.evaluations, "teacher.width": config.teacher.width}
-    counts |= {f"student.{key}": value for key, value in asdict(config.student).items()}
-    counts |= {"data.labels_per_class": config.data.labels_per_class}
+    for role, model in (("teacher", config.teacher), ("student", config.student)):
+        for key, value in model.shape.items():
+            _at_least(f"{role}.{key}", value, 1)
+        models.check(role, model.name, model.shape)
+    counts = {"evaluations": config.evaluations, "data.labels_per_class": config.data.labels_per_class}
     for key, value in counts.items():
         _at_least(key, value, 1)
     _at_least("data.batch_size", config.data.batch_size, 2)
     _at_least("data.unlabelled", config.data.unlabelled, 0)
     _at_least("data.shift", config.data.shift, 0)
-    if config.student.width % config.student.heads:
-        raise RecipeError("student.heads", f"a divisor of student.width {config.student.width}", config.student.heads)
     budget.parse(config.budget)
     budget.parse(config.teacher.budget)
     _check_device(config.device)

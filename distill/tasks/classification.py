@@ -1,5 +1,6 @@
 """Classification: a vision transformer learns from labels and from a convolutional teacher's features."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
-from distill import budget, data
+from distill import budget, data, models
 from distill.checkpoint import load_weights
-from distill.config import Config
+from distill.config import Config, Student, Teacher
 from distill.data.images import Batches, Images
+from distill.errors import RecipeError
 from distill.features import FeatureDistillation
 from distill.loop import Schedule, fit
-from distill.models import Backbone, ConvNet, DeiT
+from distill.models import Backbone
 from distill.projector import Projector
 from distill.run_folder import RunFolder, is_finished
 from distill.task import Task, seeded
@@ -32,7 +34,8 @@ class TeacherTraining(Task):
         train, self.test = (images.to(config.device) for images in data.load(config.data))
         self.batches = Batches(train, config.data.batch_size, config.data.shift, config.teacher.seed)
         with seeded(config.teacher.seed):
-            self.supervised = Supervised(build_teacher(config, train)).to(config.device)
+            weights = "" if config.teacher.weights == "train" else config.teacher.weights
+            self.supervised = Supervised(_build(config.teacher, train, weights)).to(config.device)
         self.module = self.supervised
 
     @property
@@ -43,6 +46,8 @@ class TeacherTraining(Task):
         return self.batches[step]
 
     def evaluate(self) -> dict[str, float]:
+        if self.supervised.classifier.classes != self.test.classes:  # features to learn from, but no answers
+            return {"accuracy": math.nan, "test_loss": math.nan}
         return _evaluate(self.supervised, self.test)
 
 
@@ -53,18 +58,15 @@ class Classification(Task):
 
     def __init__(self, config: Config, teacher: Backbone):
         train, self.test = (images.to(config.device) for images in data.load(config.data))
+        if config.gamma > 0 and teacher.classes != train.classes:
+            raise RecipeError("gamma", f"0, as the teacher knows {teacher.classes} other classes", config.gamma)
         labelled = train.few(config.data.labels_per_class, seed=config.seed)
         self.labelled = Batches(labelled, config.data.batch_size, config.data.shift, config.seed)
         # Where nothing is distilled, images without labels teach nothing and aren't paid for.
         count = config.data.unlabelled if config.alpha > 0 or config.gamma > 0 else 0
         self.unlabelled = Batches(train, count, config.data.shift, config.seed) if count else None
         with seeded(config.seed):
-            student = DeiT(
-                image_size=train.pixels.shape[-1],
-                channels=train.pixels.shape[1],
-                classes=train.classes,
-                **vars(config.student),
-            )
+            student = _build(config.student, train, config.student.weights)
         # A stream of its own: whatever the projector draws, every method's student starts from the same weights.
         with seeded(config.seed + 1):
             distillation = _distillation(config, student.feature_dim, teacher.feature_dim)
@@ -97,7 +99,7 @@ class Classification(Task):
     @classmethod
     def untaught(cls, config: Config) -> "Classification":
         """Return the task with a teacher that knows nothing: enough to check a recipe, or to evaluate a student."""
-        return cls(config, build_teacher(config, data.load(config.data)[0]))
+        return cls(config, _build(config.teacher, data.load(config.data)[0], ""))
 
 
 class Supervised(nn.Module):
@@ -161,10 +163,17 @@ class Distilled(nn.Module):
         return {"loss": loss, **parts}
 
 
-def build_teacher(config: Config, images: Images) -> Backbone:
-    """Return an untrained teacher for these images."""
+def _build(model: Teacher | Student, images: Images, weights: str) -> Backbone:
     channels, image_size = images.pixels.shape[1:3]
-    return ConvNet(image_size=image_size, channels=channels, classes=images.classes, width=config.teacher.width)
+    return models.build(
+        model.name,
+        classes=images.classes,
+        image_size=image_size,
+        channels=channels,
+        weights=weights,
+        shape=model.shape,
+        keep_head=isinstance(model, Teacher),
+    )
 
 
 def _distillation(config: Config, student_dim: int, teacher_dim: int) -> FeatureDistillation | None:
@@ -186,13 +195,18 @@ def _trained_teacher(config: Config, folder: Path) -> Backbone:
     recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
     del recipe["data"]["labels_per_class"], recipe["data"]["unlabelled"]
     run = RunFolder(folder, yaml.safe_dump(recipe, sort_keys=False))
+    is_trained_here = config.teacher.weights == "train"
     if is_finished(folder):
         run.check_same_config()
-    else:
+    elif is_trained_here:
         steps = budget.parse(config.teacher.budget).steps(task.steps_per_epoch)
         run.open(resume=True)
         fit(task, Schedule(steps, config.teacher.optimiser), run)
-    load_weights(task.module, folder)
+    else:
+        run.open(resume=True)
+        run.finish({"steps": 0, "metric": task.metric, **task.evaluate()})
+    if is_trained_here:
+        load_weights(task.module, folder)
     return task.supervised.classifier
 
 
