@@ -65,22 +65,42 @@ class Data:
 
 @dataclass(frozen=True)
 class Teacher:
-    """The convolutional teacher, trained on every training image with labels. width: of its first layer."""
+    """name: as `distill.models.build` takes it. weights: "train" it here on every training image with labels, to its
+    budget; "pretrained"; or a path. width: of the convnet's first layer, 0 for the model's own.
+    """
 
-    width: int = 32
+    name: str = "convnet"
+    weights: str = "train"
+    width: int = 0
     budget: str = "epochs:30"
     seed: int = 0
     optimiser: Optimiser = field(default_factory=Optimiser)
 
+    @property
+    def shape(self) -> dict[str, int]:
+        """The shape keys that are set."""
+        return {"width": self.width} if self.width else {}
+
 
 @dataclass(frozen=True)
 class Student:
-    """A vision transformer of DeiT's shape. width: of its tokens. patch: edge of a patch in pixels."""
+    """name: as `distill.models.build` takes it. weights: "" to start untrained, "pretrained", or a path.
 
-    width: int = 32
-    depth: int = 2
-    heads: int = 4
-    patch: int = 2
+    Shape of deit, 0 for the model's own. width: of its tokens. patch: edge of a patch in pixels.
+    """
+
+    name: str = "deit"
+    weights: str = ""
+    width: int = 0
+    depth: int = 0
+    heads: int = 0
+    patch: int = 0
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """The shape keys that are set."""
+        shape = {"width": self.width, "depth": self.depth, "heads": self.heads, "patch": self.patch}
+        return {key: value for key, value in shape.items() if value}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,38 @@ class WidthError(DistillError):
         super().__init__(f"{what}: expected {expected}, got {self.got}; set the widths of your own features")
 
 
+class ModelError(DistillError):
+    """A model that can't be built or doesn't do what is asked of it, or weights that don't fit it."""
+
+    def __init__(self, name: str, reason: str, *, cure: str):
+        self.name, self.reason = name, reason
+        super().__init__(f"can't use model '{name}': {reason}; {cure}")
+
+    @classmethod
+    def no_weights(cls, name: str, error: Exception) -> "ModelError":
+        """Return the error for published weights that can't be had."""
+        reason = f"its pretrained files can't be had ({str(error).splitlines()[0]})"
+        return cls(name, reason, cure="connect to the network once, or give weights that are on this machine")
+
+    @classmethod
+    def refused(cls, name: str, error: Exception) -> "ModelError":
+        """Return the error for a model whose library, or whose first pass over an image, refuses what is asked."""
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return cls(name, reason, cure="give another image size, or another image classification model")
+
+    @classmethod
+    def no_pooled_head(cls, name: str) -> "ModelError":
+        """Return the error for a head that reads something else than pooled features."""
+        cure = "take a teacher that pools its last features, as convolutional ones and Swin do"
+        return cls(name, "its head doesn't read pooled features, so it can't classify a student's", cure=cure)
+
+    @classmethod
+    def no_map(cls, name: str, shape: Iterable[int]) -> "ModelError":
+        """Return the error for an output that is no spatial map."""
+        reason = f"expected features by place, (batch, tokens, dim) or a map, got shape {tuple(shape)}"
+        return cls(name, reason, cure="name a layer that keeps the places")
+
+
 class WhiteningError(DistillError):
     """A whitening that is ill posed."""
 

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from operator import attrgetter
 
 import torch
 
 import stiefel
-from distill import budget, data, losses, normalise, projector
+from distill import budget, data, losses, models, normalise, projector
 from distill.config import HEADS, PRECISIONS, TEACHER_LABELS, TOKENS, Config, Data
 from distill.data import transforms
 from distill.errors import RecipeError
@@ -63,13 +62,12 @@ def validate(config: Config) -> None:
     if config.head == "teacher" and config.alpha > 0:
         _validate_reused_head(config)
     _validate_scale(config)
-    counts = {"evaluations": config.evaluations, "teacher.width": config.teacher.width}
-    counts |= {f"student.{key}": value for key, value in asdict(config.student).items()}
-    for key, value in counts.items():
-        _at_least(key, value, 1)
+    for role, model in (("teacher", config.teacher), ("student", config.student)):
+        for key, value in model.shape.items():
+            _at_least(f"{role}.{key}", value, 1)
+        models.check(role, model.name, model.shape)
+    _at_least("evaluations", config.evaluations, 1)
     _check_data(config.data)
-    if config.student.width % config.student.heads:
-        raise RecipeError("student.heads", f"a divisor of student.width {config.student.width}", config.student.heads)
     budget.parse(config.budget)
     budget.parse(config.teacher.budget)
     _check_device(config.device)

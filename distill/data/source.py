@@ -18,7 +18,8 @@ class Source(ABC):
     """Labelled images of one size and a number of classes.
 
     labels: (N,), 0 … classes − 1. origin: (N,), each image's number in the whole data set, of which this may be a
-    subset. Both are on the device where batches come out.
+    subset. Both are on the device where batches come out. normalisation: (mean, std), a number a channel, of pixels
+    that were in 0 … 1; None where they never were.
     """
 
     labels: Int[Tensor, "n"]
@@ -26,6 +27,7 @@ class Source(ABC):
     classes: int
     channels: int
     image_size: int
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -1,7 +1,19 @@
 """Students and teachers."""
 
-from distill.models.backbone import Backbone, Output
+from distill.models.backbone import Backbone, Normalisation, Output
 from distill.models.cnn import ConvNet
 from distill.models.deit import DeiT
+from distill.models.registry import MODELS, PRETRAINED, build, check, from_pretrained
 
-__all__ = ["Backbone", "ConvNet", "DeiT", "Output"]
+__all__ = [
+    "MODELS",
+    "PRETRAINED",
+    "Backbone",
+    "ConvNet",
+    "DeiT",
+    "Normalisation",
+    "Output",
+    "build",
+    "check",
+    "from_pretrained",
+]

@@ -1,7 +1,9 @@
 """The contract of students and teachers: an image in, logits and a spatial map of features out."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -25,15 +27,42 @@ class Output:
         return self.map.mean((-2, -1))
 
 
+@dataclass(frozen=True)
+class Normalisation:
+    """What was done to pixels in 0 … 1: (pixel − mean) / std, one number a channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a model is built for; None leaves it as the model's files have it."""
+
+    classes: int | None = None
+    image_size: int | None = None
+    channels: int | None = None
+    is_pretrained: bool = False
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Those that aren't None."""
+        numbers = {"classes": self.classes, "image_size": self.image_size, "channels": self.channels}
+        return {key: value for key, value in numbers.items() if value is not None}
+
+
 class Backbone(nn.Module, ABC):
     """A classifier whose features can be distilled, as a student or a teacher.
 
-    feature_dim: channels of its map. image_size, channels: of the images that it takes.
+    feature_dim: channels of its map. image_size, channels: of the images that it takes. classes: of its head.
+    normalisation: of the pixels that its weights expect; None if nobody said.
     """
 
     feature_dim: int
     image_size: int
     channels: int
+    classes: int
+    normalisation: Normalisation | None = None
 
     @abstractmethod
     def forward(self, pixels: Float[Tensor, "batch channels size size"]) -> Output:
@@ -41,8 +70,45 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def classify(self, feature: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
-        """Return the class head's logits of pooled features, whosever they are (SimKD)."""
+        """Return the class head's logits of pooled features, whosever they are (SimKD).
+
+        Raises: ModelError where the head reads something else, such as a class token.
+        """
 
     @abstractmethod
     def as_map(self, inner: Tensor) -> Float[Tensor, "batch channels height width"]:
-        """Return what a submodule of this model put out as a spatial map: tokens on their grid, channels first."""
+        """Return what a submodule of this model put out as a spatial map: tokens on their grid, channels first.
+
+        Raises: ModelError if it is none.
+        """
+
+    @abstractmethod
+    def checkpointing(self, on: bool) -> None:
+        """Keep only the blocks' inputs for the backward pass and compute the rest again, or stop doing so.
+
+        Raises: ModelError if the model can't.
+        """
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write config.json and model.safetensors, which `from_pretrained` and the library it comes from read."""
+
+    @property
+    def native(self) -> nn.Module:
+        """The module whose state dict is exchanged and whose submodules have the names a user knows."""
+        return self
+
+
+def tokens_as_map(
+    tokens: Float[Tensor, "batch tokens dim"], special: int
+) -> Float[Tensor, "batch dim height width"] | None:
+    """Return tokens on their square grid; None if they fill none. The first `special` of them are left out.
+
+    A layer before the special tokens are added gives patch tokens alone: then none is left out.
+    """
+    for skipped in (special, 0):
+        count = tokens.shape[1] - skipped
+        side = math.isqrt(max(count, 0))
+        if side * side == count > 0:
+            return tokens[:, skipped:].transpose(1, 2).unflatten(2, (side, side))
+    return None

@@ -1,9 +1,13 @@
 """A small convolutional teacher: its inductive bias is what the transformer student lacks."""
 
+from pathlib import Path
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from distill.errors import ModelError
 from distill.models.backbone import Backbone, Output
+from distill.models.folder import write_folder
 
 
 class ConvNet(Backbone):
@@ -12,9 +16,10 @@ class ConvNet(Backbone):
     feature_dim: 4 × width.
     """
 
-    def __init__(self, *, image_size: int, channels: int, classes: int, width: int):
+    def __init__(self, *, image_size: int, channels: int, classes: int, width: int = 32):
         super().__init__()
-        self.feature_dim, self.image_size, self.channels = 4 * width, image_size, channels
+        self.width = width
+        self.feature_dim, self.image_size, self.channels, self.classes = 4 * width, image_size, channels, classes
         widths = (channels, width, 2 * width, 4 * width)
         self.stages = nn.Sequential(
             *(_stage(widths[i], widths[i + 1], stride=1 if i == 0 else 2) for i in range(len(widths) - 1))
@@ -28,8 +33,17 @@ class ConvNet(Backbone):
     def classify(self, feature: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
         return self.classifier(feature)
 
-    def as_map(self, inner: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c h w"]:
+    def as_map(self, inner: Tensor) -> Float[Tensor, "batch c h w"]:
+        if inner.ndim != 4:
+            raise ModelError.no_map("convnet", inner.shape)
         return inner
+
+    def checkpointing(self, on: bool) -> None:
+        if on:  # a second forward pass would move its batch norms' running statistics twice
+            raise ModelError("convnet", "it has no gradient checkpointing", cure="turn it off; it is small")
+
+    def save(self, folder: Path) -> None:
+        write_folder(folder, self, {"model": "convnet", "width": self.width})
 
 
 def _stage(before: int, after: int, *, stride: int) -> nn.Module:
