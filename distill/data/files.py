@@ -9,9 +9,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from distill.config import Data
-from distill.data import transforms
+from distill.data.decode import Decoder
 from distill.data.order import InOrder, Order
-from distill.data.reader import Decoder, DecodingReader, broken_data
+from distill.data.reader import DecodingReader, broken_data
 from distill.data.source import Source
 from distill.data.store import Store
 
@@ -44,8 +44,7 @@ class Files(Source):
 
         Raises: DataError if none can be decoded.
         """
-        decoder = Decoder(self.store, self._numbers(), transforms.evaluation(self.image_size), self.image_size)
-        reader = self._reader(decoder, InOrder(len(self), size))
+        reader = self._reader(InOrder(len(self), size), None)
         count = 0
         for step in range(-(-len(self) // size)):
             pixels, index = reader[step]
@@ -65,9 +64,11 @@ class Files(Source):
         return Files(self.store, self.labels.to(device), self.class_names, self.data, origin=self.origin.to(device))
 
     def reader(self, order: Order, data: Data) -> DecodingReader:
-        """Return what decodes and augments batch after batch; a broken image is replaced by the next one here."""
-        transform = transforms.training(data, self.image_size)
-        return self._reader(Decoder(self.store, self._numbers(), transform, self.image_size, is_replacing=True), order)
+        """Return what decodes and augments batch after batch; a broken image is replaced by the next one here.
+
+        Raises: MissingExtraError without torchvision.
+        """
+        return self._reader(order, data)
 
     def fingerprint(self) -> str:
         """Return a hash of names, sizes and labels; it looks at every file once and reads none."""
@@ -79,5 +80,6 @@ class Files(Source):
     def _numbers(self) -> Int[np.ndarray, "n"]:
         return self.origin.cpu().numpy()
 
-    def _reader(self, decoder: Decoder, order: Order | InOrder) -> DecodingReader:
+    def _reader(self, order: Order | InOrder, augmentation: Data | None) -> DecodingReader:
+        decoder = Decoder(self.store, self._numbers(), self.image_size, augmentation)
         return DecodingReader(decoder, order, self.data, self.labels.device)

@@ -30,6 +30,7 @@ class DecodingReader(Reader):
     """
 
     def __init__(self, decoder: Decoder, order: Order | InOrder, data: Data, device: torch.device):
+        decoder.transform()  # what it lacks is said here, before anything trains
         self._decoder, self._order, self._data, self._device = decoder, order, data, device
         self._skipped: dict[str, str] = {}
         self._ahead: Iterator[Decoded] | None = None
@@ -49,7 +50,7 @@ class DecodingReader(Reader):
         for name in [name for name in broken if name not in self._skipped]:
             _LOG.warning("skipped %s: %s", name, broken[name])
         self._skipped |= broken
-        if self._decoder.is_replacing and len(index) < len(self._order[step].index):
+        if self._decoder.data is not None and len(index) < len(self._order[step].index):
             raise broken_data(self._data.path, self._skipped)
         # Bytes travel, a quarter of float32: to this process, and then to the device while it is still computing.
         pixels = pixels.to(self._device, non_blocking=True).float()

@@ -244,6 +244,29 @@ def test_a_worker_that_dies_is_a_clear_error_where_a_batch_is_asked_for(
     assert signal.getsignal(signal.SIGCHLD) is before
 
 
+_SPAWNED = """
+import multiprocessing, sys
+from distill import data
+from distill.config import Data
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    config = Data(name="folder", path=sys.argv[1], image_size=16, workers=1, augment="three_augment")
+    print(float(data.load(config)[0].batches(4, 0, config)[0]["pixels"].double().sum()))
+"""
+
+
+# Python 3.14 no longer forks: a worker then starts bare, with torchvision's import still to be mended.
+def test_workers_that_inherit_nothing_read_the_same(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "spawned.py").write_text(_SPAWNED)
+    command = [sys.executable, str(tmp_path / "spawned.py"), str(folder)]
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    printed = subprocess.run(command, capture_output=True, text=True, timeout=120, env=path)
+    assert printed.returncode == 0, printed.stderr
+    config = keys(folder, augment="three_augment")
+    assert float(printed.stdout) == float(loaded(config)[0].batches(4, 0, config)[0]["pixels"].double().sum())
+
+
 _READ_FOREVER = """
 import sys, os, itertools
 from distill import data
