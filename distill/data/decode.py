@@ -12,6 +12,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from distill.config import Data
+from distill.data import transforms
 from distill.data.order import Places
 from distill.data.store import Store
 from distill.data.transforms import Transform, drawn_from
@@ -47,36 +49,49 @@ class Decoded(NamedTuple):
 class Decoder(Dataset):
     """Makes the batch of some places: what a worker process runs.
 
-    numbers: the store's number of each image. A broken image is left out, or replaced by the next one in `numbers`.
+    numbers: the store's number of each image. data: what is done to them, None for evaluation. In training a broken
+    image is replaced by the next one in `numbers`, in evaluation it is left out. No transform is kept here: a worker
+    that doesn't inherit it by a fork must mend torchvision's import before it makes one.
     """
 
     store: Store
     numbers: Int[np.ndarray, "n"]
-    transform: Transform
     size: int
-    is_replacing: bool = False
+    data: Data | None
 
     def __getitem__(self, places: Places) -> Decoded:
         """Return the images of these places, each drawn from its own word."""
         pixels = np.empty((len(places.index), 3, self.size, self.size), np.uint8)
+        transform = self.transform()
         chosen, broken = [], {}
         for first, word in zip(places.index.tolist(), places.words[:, 0].tolist(), strict=True):
-            found = self._first_whole(first, word, broken)
+            found = self._first_whole(first, word, transform, broken)
             if found is not None:
                 pixels[len(chosen)] = np.asarray(found[1]).transpose(2, 0, 1)
                 chosen.append(found[0])
         return Decoded(torch.from_numpy(pixels[: len(chosen)]), torch.tensor(chosen, dtype=torch.int64), broken)
 
-    def _first_whole(self, first: int, word: int, broken: dict[str, str]) -> tuple[int, Image.Image] | None:
+    def transform(self) -> Transform:
+        """Return what is done to each image.
+
+        Raises: MissingExtraError without torchvision.
+        """
+        if self.data is None:
+            return transforms.evaluation(self.size)
+        return transforms.training(self.data, self.size)
+
+    def _first_whole(
+        self, first: int, word: int, transform: Transform, broken: dict[str, str]
+    ) -> tuple[int, Image.Image] | None:
         """Return the first image from `first` on that isn't broken, and note the broken ones."""
-        for further in range(_MOST_BROKEN if self.is_replacing else 1):
+        for further in range(1 if self.data is None else _MOST_BROKEN):
             place = (first + further) % len(self.numbers)
             number = int(self.numbers[place])
             # Pillow's plugins raise nearly anything for a broken file; and a transform that fails on one image,
             # whatever its shape, doesn't stop a run of days either.
             try:
                 with drawn_from(word):
-                    return place, self.transform(decode(self.store.read(number)))
+                    return place, transform(decode(self.store.read(number)))
             except Exception as error:
                 broken[self.store.name(number)] = f"{type(error).__name__}: {error}"
         return None

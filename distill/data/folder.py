@@ -76,6 +76,11 @@ def scan(root: Path) -> dict[str, list[bytes]]:
     return found
 
 
+def is_image(name: str) -> bool:
+    """Whether a file's name is an image's; a dot file, such as a Mac's shadow of one, isn't."""
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
 def same_classes(root: Path, train: dict[str, list[bytes]], held_out: dict[str, list[bytes]]) -> None:
     """Check that training and held-out images have the same classes.
 
@@ -119,7 +124,7 @@ def _images(root: Path, folder: Path) -> Iterator[bytes]:
     for parent, _, names in os.walk(folder, followlinks=True):
         below = os.path.relpath(parent, root)
         for name in names:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+            if is_image(name):
                 yield os.fsencode(os.path.join(below, name))
 
 

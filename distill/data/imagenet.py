@@ -6,7 +6,7 @@ from pathlib import Path
 
 from distill.config import Data
 from distill.data.files import Files
-from distill.data.folder import held_out_of, listed, root_of, same_classes, scan
+from distill.data.folder import held_out_of, is_image, listed, root_of, same_classes, scan
 from distill.errors import DataError
 
 # Beside val: lines "ILSVRC2012_val_00000001.JPEG 65" (numbers in the order of the wnids), or Kaggle's own list,
@@ -27,7 +27,9 @@ def load(data: Data) -> tuple[Files, Files]:
     if strange:
         cure = "set data.name=folder for classes of any name"
         raise DataError(root / "train", "folders named by wnids, such as n01440764", strange[0], cure=cure)
-    held_out = scan(val) if any(entry.is_dir() for entry in os.scandir(val)) else _flat(val, list(train))
+    with os.scandir(val) as entries:
+        is_flat = not any(entry.is_dir() for entry in entries)
+    held_out = _flat(val, list(train)) if is_flat else scan(val)
     same_classes(root, train, held_out)
     return listed(root / "train", train, data), listed(val, held_out, data)
 
@@ -42,7 +44,7 @@ def _flat(val: Path, wnids: list[str]) -> dict[str, list[bytes]]:
     held_out: dict[str, list[bytes]] = {wnid: [] for wnid in wnids}
     for name in sorted(os.listdir(val)):
         stem = name.split(".")[0]
-        if not name.startswith("."):
+        if is_image(name):
             if stem not in labels:
                 raise DataError(mapping, f"a label for every image in {val}", f"none for {name}", cure="add its line")
             held_out[labels[stem]].append(os.fsencode(name))
@@ -51,7 +53,7 @@ def _flat(val: Path, wnids: list[str]) -> dict[str, list[bytes]]:
 
 def _labels(mapping: Path, wnids: list[str]) -> dict[str, str]:
     """Return the wnid of each name without its suffix."""
-    labels = {}
+    labels, known = {}, set(wnids)
     for number, line in enumerate(mapping.read_text(encoding="utf-8").splitlines(), start=1):
         words = line.replace(",", " ").split()
         if not words or words[0] == "ImageId":
@@ -59,7 +61,7 @@ def _labels(mapping: Path, wnids: list[str]) -> dict[str, str]:
         label = words[1] if len(words) > 1 else ""
         if label.isdecimal() and int(label) < len(wnids):
             label = wnids[int(label)]
-        if label not in wnids:
+        if label not in known:
             expected = f"a name, then a wnid of train or a number below {len(wnids)}"
             raise DataError(f"{mapping}, line {number}", expected, repr(line), cure="mend that line")
         labels[words[0].split(".")[0]] = label

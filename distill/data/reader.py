@@ -26,12 +26,16 @@ _LOG = logging.getLogger(__name__)
 class DecodingReader(Reader):
     """The batches of an order, decoded ahead as long as they are asked for one after the other.
 
-    Asked for any other step, it starts its workers again from there; what comes out is the same.
+    Asked for any other step, it starts its workers again from there; what comes out is the same. Each broken image is
+    noted in `skipped`, which several readers of one source share, and logged when it is new there.
     """
 
-    def __init__(self, decoder: Decoder, order: Order | InOrder, data: Data, device: torch.device):
+    def __init__(
+        self, decoder: Decoder, order: Order | InOrder, data: Data, device: torch.device, skipped: dict[str, str]
+    ):
+        decoder.transform()  # what it lacks is said here, before anything trains
         self._decoder, self._order, self._data, self._device = decoder, order, data, device
-        self._skipped: dict[str, str] = {}
+        self._skipped = skipped
         self._ahead: Iterator[Decoded] | None = None
         self._next = -1
         mean, deviation = NORMALISATIONS[data.normalisation]
@@ -48,8 +52,8 @@ class DecodingReader(Reader):
         pixels, index, broken = self._read(step)
         for name in [name for name in broken if name not in self._skipped]:
             _LOG.warning("skipped %s: %s", name, broken[name])
-        self._skipped |= broken
-        if self._decoder.is_replacing and len(index) < len(self._order[step].index):
+        self._skipped.update(broken)
+        if self._decoder.data is not None and len(index) < len(self._order[step].index):
             raise broken_data(self._data.path, self._skipped)
         # Bytes travel, a quarter of float32: to this process, and then to the device while it is still computing.
         pixels = pixels.to(self._device, non_blocking=True).float()
@@ -104,9 +108,9 @@ class _From(Sampler[Places]):
 
 
 def broken_data(where: str, skipped: Mapping[str, str]) -> DataError:
-    """Return the error of data that holds no image that can be decoded, or a long row of broken ones."""
+    """Return the error of data with no whole image, or too many broken ones in a row."""
     name, reason = list(skipped.items())[-1]
-    got = f"broken ones alone for {len(skipped)} images, such as {name} ({reason})"
+    got = f"a long row of broken ones up to {name} ({reason}), {len(skipped)} in all"
     return DataError(where, "images that can be decoded", got, cure="check the disk, and what these files hold")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from PIL import Image, ImageFilter
@@ -27,6 +28,7 @@ def names() -> tuple[str, ...]:
     return ("none", "shift", *_AFTER_CROP)
 
 
+@cache
 def training(data: Data, size: int) -> Transform:
     """Return the augmentation that `data` names for images of `size` pixels; it draws from torch's default generator.
 
@@ -41,6 +43,7 @@ def training(data: Data, size: int) -> Transform:
     return v2.Compose([crop, v2.RandomHorizontalFlip(), *_AFTER_CROP[data.augment](data)])
 
 
+@cache
 def evaluation(size: int) -> Transform:
     """Return the transform that resizes an image's shorter edge and cuts out its centre."""
     v2 = _torchvision()
