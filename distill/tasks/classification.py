@@ -13,8 +13,8 @@ from distill import budget, data, models
 from distill.checkpoint import load_weights
 from distill.config import Config, Student, Teacher
 from distill.data.images import Batches, Images
+from distill.distillation import FeatureDistillation
 from distill.errors import RecipeError
-from distill.features import FeatureDistillation
 from distill.loop import Schedule, fit
 from distill.models import Backbone
 from distill.projector import Projector
