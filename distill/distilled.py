@@ -1,12 +1,16 @@
 """Student, frozen teacher, projectors and losses behind one forward: what a distillation run trains."""
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from distill import layers
 from distill.config import Config
-from distill.features import FeatureDistillation
+from distill.distillation import FeatureDistillation
 from distill.models import Backbone, Output
 
 
@@ -21,13 +25,17 @@ class Distilled(nn.Module):
     "Knowledge Distillation with the Reused Teacher Classifier", CVPR 2022.
     """
 
-    def __init__(self, config: Config, student: Backbone, teacher: Backbone, distillation: FeatureDistillation | None):
+    def __init__(
+        self, config: Config, student: Backbone, teacher: Backbone, distillations: Sequence[FeatureDistillation]
+    ):
         super().__init__()
-        self.config, self.student, self.distillation = config, student, distillation
+        self.config, self.student = config, student
+        self.pairs = layers.parse(config.layers)
+        self.distillations = nn.ModuleList(distillations)
         teacher.eval().requires_grad_(False)
         # In a tuple it isn't a submodule: checkpoints don't hold it, `train` doesn't reach it.
         self._teacher = (teacher,)
-        self.reused = teacher if config.head == "teacher" and distillation is not None else None
+        self.reused = teacher if config.head == "teacher" and distillations else None
 
     def train(self, mode: bool = True) -> "Distilled":
         """Switch to training or evaluation; the teacher is always in evaluation."""
@@ -38,27 +46,35 @@ class Distilled(nn.Module):
     def logits(self, pixels: Tensor) -> Tensor:
         """Return the logits that are evaluated: both heads' mean where the distillation head was trained."""
         output = self.student(pixels)
-        if self.reused is not None and self.distillation is not None:
-            return self.reused.classify(self.distillation.projector(output.feature))
+        if self.reused is not None:
+            only = cast(FeatureDistillation, self.distillations[0])
+            return self.reused.classify(only.projector(output.feature))
         second = output.distillation_logits
         return (output.logits + second) / 2 if self.config.gamma > 0 and second is not None else output.logits
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         config = self.config
         pixels = torch.cat([batch["pixels"], batch["unlabelled"]]) if "unlabelled" in batch else batch["pixels"]
-        output = self.student(pixels)
+        output, maps = layers.run(self.student, pixels, [pair.student for pair in self.pairs])
         parts = {"label_loss": functional.cross_entropy(output.logits[: len(batch["labels"])], batch["labels"])}
         loss = config.label_weight * parts["label_loss"]
-        if config.gamma > 0 or self.distillation is not None:
+        if config.gamma > 0 or self.distillations:
             with torch.no_grad():
-                taught = self._teacher[0](pixels)
+                taught, targets = layers.run(self._teacher[0], pixels, [pair.teacher for pair in self.pairs])
             if config.gamma > 0:
                 parts["teacher_label_loss"] = self._teacher_label_loss(output, taught.logits)
                 loss = loss + config.gamma * parts["teacher_label_loss"]
-            if self.distillation is not None:
-                parts["feature_loss"] = self.distillation(*paired(output.map, taught.map, tokens=config.tokens))
+            if self.distillations:
+                parts["feature_loss"] = self._feature_loss(maps, targets)
                 loss = loss + config.alpha * parts["feature_loss"]
         return {"loss": loss, **parts}
+
+    def _feature_loss(self, maps: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+        losses = [
+            distillation(*paired(student, teacher, tokens=self.config.tokens))
+            for distillation, student, teacher in zip(self.distillations, maps, targets, strict=True)
+        ]
+        return torch.stack(losses).mean()
 
     def _teacher_label_loss(self, output: Output, taught: Tensor) -> Tensor:
         logits = output.logits if output.distillation_logits is None else output.distillation_logits

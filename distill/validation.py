@@ -7,7 +7,7 @@ from operator import attrgetter
 import torch
 
 import stiefel
-from distill import budget, data, losses, models, normalise, projector
+from distill import budget, data, layers, losses, models, normalise, projector
 from distill.config import HEADS, PRECISIONS, TEACHER_LABELS, TOKENS, Config, Data
 from distill.data import transforms
 from distill.errors import RecipeError
@@ -61,6 +61,9 @@ def validate(config: Config) -> None:
         raise RecipeError("label_weight", "a weight above 0 where alpha and gamma are 0", config.label_weight)
     if config.head == "teacher" and config.alpha > 0:
         _validate_reused_head(config)
+    if layers.parse(config.layers) != layers.parse(layers.FINAL) and config.scale.compile:
+        # Dynamo doesn't see hooks that come and go.
+        raise RecipeError("scale.compile", "false with layers other than final", config.scale.compile)
     _validate_scale(config)
     for role, model in (("teacher", config.teacher), ("student", config.student)):
         for key, value in model.shape.items():

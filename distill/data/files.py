@@ -14,6 +14,7 @@ from distill.data.order import InOrder, Order
 from distill.data.reader import DecodingReader, broken_data
 from distill.data.source import Source
 from distill.data.store import Store
+from distill.data.transforms import NORMALISATIONS
 
 _SIZE = 224
 
@@ -41,7 +42,7 @@ class Files(Source):
         self.store, self.labels, self.class_names, self.data = store, labels, class_names, data
         self.origin = torch.arange(len(labels), device=labels.device) if origin is None else origin
         self.classes, self.image_size = len(class_names), data.image_size or _SIZE
-        self.normalisation = transforms.NORMALISATIONS[data.normalisation]
+        self.normalisation = NORMALISATIONS[data.normalisation]
 
     def evaluation(self, size: int) -> Iterator[dict[str, Tensor]]:
         """Yield every image that can be decoded once, in order, as batches of up to `size`.

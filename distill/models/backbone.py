@@ -8,6 +8,8 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from distill.errors import ModelError
+
 
 @dataclass(frozen=True)
 class Output:
@@ -55,7 +57,8 @@ class Backbone(nn.Module, ABC):
     """A classifier whose features can be distilled, as a student or a teacher.
 
     feature_dim: channels of its map. image_size, channels: of the images that it takes. classes: of its head.
-    normalisation: of the pixels that its weights expect; None if nobody said.
+    normalisation: of the pixels that its weights expect; None if nobody said. special: its tokens that have no place;
+    they come first. is_channels_last: whether its maps are (batch, height, width, channels).
     """
 
     feature_dim: int
@@ -63,6 +66,8 @@ class Backbone(nn.Module, ABC):
     channels: int
     classes: int
     normalisation: Normalisation | None = None
+    special: int = 0
+    is_channels_last: bool = False
 
     @abstractmethod
     def forward(self, pixels: Float[Tensor, "batch channels size size"]) -> Output:
@@ -73,13 +78,6 @@ class Backbone(nn.Module, ABC):
         """Return the class head's logits of pooled features, whosever they are (SimKD).
 
         Raises: ModelError where the head reads something else, such as a class token.
-        """
-
-    @abstractmethod
-    def as_map(self, inner: Tensor) -> Float[Tensor, "batch channels height width"]:
-        """Return what a submodule of this model put out as a spatial map: tokens on their grid, channels first.
-
-        Raises: ModelError if it is none.
         """
 
     @abstractmethod
@@ -98,17 +96,30 @@ class Backbone(nn.Module, ABC):
         """The module whose state dict is exchanged and whose submodules have the names a user knows."""
         return self
 
+    def as_map(self, inner: Tensor) -> Float[Tensor, "batch channels height width"]:
+        """Return what a submodule of this model put out as a spatial map: tokens on their grid, channels first.
 
-def tokens_as_map(
+        Raises: ModelError if it is none.
+        """
+        if inner.ndim == 4:
+            # Images are square, so maps are: a layer that differs from its model in this, as timm's patch embeddings
+            # do, is recognised.
+            _, first, second, third = inner.shape
+            is_last = first == second and (self.is_channels_last or second != third)
+            return inner.permute(0, 3, 1, 2) if is_last else inner
+        found = _on_their_grid(inner, self.special) if inner.ndim == 3 else None
+        if found is None:
+            raise ModelError.no_map(type(self).__name__, inner.shape)
+        return found
+
+
+def _on_their_grid(
     tokens: Float[Tensor, "batch tokens dim"], special: int
 ) -> Float[Tensor, "batch dim height width"] | None:
-    """Return tokens on their square grid; None if they fill none. The first `special` of them are left out.
-
-    A layer before the special tokens are added gives patch tokens alone: then none is left out.
-    """
+    # A layer before the special tokens are added gives patch tokens alone: then none is left out.
     for skipped in (special, 0):
         count = tokens.shape[1] - skipped
-        side = math.isqrt(max(count, 0))
+        side = math.isqrt(abs(count))
         if side * side == count > 0:
             return tokens[:, skipped:].transpose(1, 2).unflatten(2, (side, side))
     return None

@@ -33,11 +33,6 @@ class ConvNet(Backbone):
     def classify(self, feature: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
         return self.classifier(feature)
 
-    def as_map(self, inner: Tensor) -> Float[Tensor, "batch c h w"]:
-        if inner.ndim != 4:
-            raise ModelError.no_map("convnet", inner.shape)
-        return inner
-
     def checkpointing(self, on: bool) -> None:
         if on:  # a second forward pass would move its batch norms' running statistics twice
             raise ModelError("convnet", "it has no gradient checkpointing", cure="turn it off; it is small")

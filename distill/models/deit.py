@@ -10,11 +10,9 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from distill.errors import ModelError, RecipeError
-from distill.models.backbone import Backbone, Output, tokens_as_map
+from distill.models.backbone import Backbone, Output
 from distill.models.folder import write_folder
 
-# The class and the distillation token stand before the patch tokens.
-_SPECIAL = 2
 _STEM_WIDTH = 64
 
 
@@ -26,6 +24,8 @@ class DeiT(Backbone):
     token isn't learned but is the mean of the embedded patches.
     Source: Touvron et al., "Training data-efficient image transformers", ICML 2021; Ren et al., "Co-advise", CVPR 2022.
     """
+
+    special = 2  # class and distillation token
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class DeiT(Backbone):
         self.embed = _STEMS[stem](channels, width, patch)
         self.class_token = nn.Parameter(torch.zeros(width))
         self.distillation_token = nn.Parameter(torch.zeros(width)) if stem == "patch" else None
-        self.position = nn.Parameter(torch.zeros((image_size // patch) ** 2 + _SPECIAL, width))
+        self.position = nn.Parameter(torch.zeros((image_size // patch) ** 2 + self.special, width))
         self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, classes)
@@ -70,12 +70,6 @@ class DeiT(Backbone):
 
     def classify(self, feature: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
         raise ModelError.no_pooled_head("deit")
-
-    def as_map(self, inner: Tensor) -> Float[Tensor, "batch dim h w"]:
-        found = inner if inner.ndim == 4 else tokens_as_map(inner, _SPECIAL) if inner.ndim == 3 else None
-        if found is None:
-            raise ModelError.no_map("deit", inner.shape)
-        return found
 
     def checkpointing(self, on: bool) -> None:
         self._is_checkpointed = on

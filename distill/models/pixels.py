@@ -24,6 +24,7 @@ class Renormalised(Backbone):
         self.backbone, self.normalisation = backbone, given
         self.feature_dim, self.image_size = backbone.feature_dim, backbone.image_size
         self.channels, self.classes = backbone.channels, backbone.classes
+        self.special, self.is_channels_last = backbone.special, backbone.is_channels_last
         mean, std, own_mean, own_std = (
             torch.tensor(values, dtype=torch.float64).view(-1, 1, 1)
             for values in (given.mean, given.std, expected.mean, expected.std)
@@ -39,9 +40,6 @@ class Renormalised(Backbone):
 
     def classify(self, feature: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
         return self.backbone.classify(feature)
-
-    def as_map(self, inner: Tensor) -> Float[Tensor, "batch channels height width"]:
-        return self.backbone.as_map(inner)
 
     def checkpointing(self, on: bool) -> None:
         self.backbone.checkpointing(on)

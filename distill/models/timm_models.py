@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from distill import extras
 from distill.errors import ModelError
-from distill.models.backbone import Backbone, Normalisation, Output, Wanted, tokens_as_map
+from distill.models.backbone import Backbone, Normalisation, Output, Wanted
 
 
 def build(name: str, wanted: Wanted) -> "TimmBackbone":
@@ -54,8 +54,8 @@ class TimmBackbone(Backbone):
         self.name, self.model = name, model
         self.image_size, self.channels = image_size, channels
         self.feature_dim, self.classes = model.num_features, model.num_classes
-        self._special = getattr(model, "num_prefix_tokens", 0)
-        self._is_channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
+        self.special = getattr(model, "num_prefix_tokens", 0)
+        self.is_channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
         self._has_two_heads = isinstance(model, deit.VisionTransformerDistilled)
         self._probe()
         if is_pretrained:
@@ -73,14 +73,6 @@ class TimmBackbone(Backbone):
         if not self._head_pools:
             raise ModelError.no_pooled_head(self.name)
         return self._head(feature)
-
-    def as_map(self, inner: Tensor) -> Float[Tensor, "batch channels height width"]:
-        if inner.ndim == 4:
-            return inner.permute(0, 3, 1, 2) if self._is_channels_last else inner
-        found = tokens_as_map(inner, self._special) if inner.ndim == 3 else None
-        if found is None:
-            raise ModelError.no_map(self.name, inner.shape)
-        return found
 
     def checkpointing(self, on: bool) -> None:
         try:
@@ -102,8 +94,8 @@ class TimmBackbone(Backbone):
     def _head(self, feature: Tensor) -> Tensor:
         # The head pools a map of one place, or tokens that are all alike, to the feature itself.
         if self._gives_tokens:
-            return self.model.forward_head(feature[:, None].expand(-1, self._special + 1, -1))
-        return self.model.forward_head(feature[:, None, None] if self._is_channels_last else feature[..., None, None])
+            return self.model.forward_head(feature[:, None].expand(-1, self.special + 1, -1))
+        return self.model.forward_head(feature[:, None, None] if self.is_channels_last else feature[..., None, None])
 
     @torch.no_grad()
     def _probe(self) -> None:
@@ -117,7 +109,7 @@ class TimmBackbone(Backbone):
         if not isinstance(features, Tensor) or self.as_map(features).shape[1] != self.feature_dim:
             raise ModelError.no_map(self.name, features.shape if isinstance(features, Tensor) else ())
         self._gives_tokens = features.ndim == 3
-        reads_a_token = self._special > 0 and self.model.global_pool != "avg"
+        reads_a_token = self.special > 0 and self.model.global_pool != "avg"
         logits, pooled = self.model.forward_head(features), self._head(self.as_map(features).mean((-2, -1)))
         # Heads that pool agree to rounding, 1e-6; VGG's, which convolves before it pools, is off by 1e-1.
         self._head_pools = not reads_a_token and bool((logits - pooled).abs().max() <= 1e-4 * logits.abs().max())

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from distill import extras
 from distill.errors import ModelError
-from distill.models.backbone import Backbone, Normalisation, Output, Wanted, tokens_as_map
+from distill.models.backbone import Backbone, Normalisation, Output, Wanted
 from distill.models.weights import refuse_misfits
 
 _IMAGE_SIZE = 224
@@ -67,7 +67,7 @@ class TransformersBackbone(Backbone):
         self.image_size, self.channels = config.image_size, config.num_channels
         self.classes = config.num_labels
         tokens = [parameter for key, parameter in model.named_parameters() if key.split(".")[-1] in _TOKENS]
-        self._special = sum(token.shape[-2] for token in tokens)
+        self.special = sum(token.shape[-2] for token in tokens)
         # One pass gives both logits and last hidden state: the base model's output is seen on its way to the head.
         model.base_model.register_forward_hook(_keep)
         self.feature_dim = self._probe()
@@ -83,12 +83,6 @@ class TransformersBackbone(Backbone):
         if after_pooling is None:
             raise ModelError.no_pooled_head(self.name)
         return self.model.classifier(after_pooling(self.model.base_model)(feature))
-
-    def as_map(self, inner: Tensor) -> Float[Tensor, "batch channels height width"]:
-        found = inner if inner.ndim == 4 else tokens_as_map(inner, self._special) if inner.ndim == 3 else None
-        if found is None:
-            raise ModelError.no_map(self.name, inner.shape)
-        return found
 
     def checkpointing(self, on: bool) -> None:
         if not on:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from distill import data
+from distill import data, layers
 from distill.config import Config
 from distill.data import Batches
+from distill.distillation import FeatureDistillation
 from distill.distilled import Distilled
 from distill.errors import RecipeError
 from distill.evaluation import evaluate
-from distill.features import FeatureDistillation
 from distill.models import Backbone
 from distill.processes import Processes
 from distill.projector import Projector
@@ -39,8 +39,8 @@ class Classification(Task):
             student.checkpointing(True)
         # A stream of its own: whatever the projector draws, every method's student starts from the same weights.
         with seeded(config.seed + 1):
-            distillation = _distillation(config, student.feature_dim, teacher.feature_dim)
-        distilled = Distilled(config, student, teacher.to(processes.device), distillation)
+            distillations = _distillations(config, student, teacher)
+        distilled = Distilled(config, student, teacher.to(processes.device), distillations)
         self.distilled = distilled.to(processes.device)
         self.module, self.kept = self.distilled, student
 
@@ -59,9 +59,10 @@ class Classification(Task):
 
     def evaluate(self) -> dict[str, float]:
         figures = evaluate(self.distilled, self.distilled.logits, self.test, self.processes)
-        distillation = self.distilled.distillation
-        if distillation is not None and isinstance(distillation.projector, Projector):
-            figures["defect"] = distillation.projector.defect()
+        projectors = [each.projector for each in self.distilled.distillations]
+        defects = [projector.defect() for projector in projectors if isinstance(projector, Projector)]
+        if defects:
+            figures["defect"] = max(defects)
         return figures
 
     @classmethod
@@ -83,14 +84,21 @@ def _share(batches: Batches, processes: Processes) -> Batches:
     return batches if processes.world == 1 else batches.shard(processes.rank, processes.world)
 
 
-def _distillation(config: Config, student_dim: int, teacher_dim: int) -> FeatureDistillation | None:
+def _distillations(config: Config, student: Backbone, teacher: Backbone) -> list[FeatureDistillation]:
+    """Return one a pair of layers; none where features aren't distilled."""
     if config.alpha == 0:
-        return None
-    return FeatureDistillation(
-        student_dim,
-        teacher_dim,
-        projector=config.projector,
-        by=config.parameterisation,
-        normalise=config.normalise,
-        loss=config.loss,
-    )
+        return []
+    pairs = layers.parse(config.layers)
+    students = layers.widths(student, [pair.student for pair in pairs])
+    teachers = layers.widths(teacher, [pair.teacher for pair in pairs])
+    return [
+        FeatureDistillation(
+            student_dim,
+            teacher_dim,
+            projector=config.projector,
+            by=config.parameterisation,
+            normalise=config.normalise,
+            loss=config.loss,
+        )
+        for student_dim, teacher_dim in zip(students, teachers, strict=True)
+    ]

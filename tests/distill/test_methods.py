@@ -10,11 +10,12 @@ from torch.nn import functional
 
 from distill import checkpoint, methods
 from distill.config import Config
+from distill.distillation import FeatureDistillation
 from distill.distilled import Distilled, paired
 from distill.errors import RecipeError
-from distill.features import FeatureDistillation
 from distill.models import ConvNet, DeiT
 from distill.task import seeded
+from stiefel.errors import StiefelError
 
 EPS = torch.finfo(torch.float32).eps
 
@@ -31,7 +32,7 @@ def distilled(config: Config) -> Distilled:
         student = DeiT(image_size=8, channels=1, classes=10, width=16, depth=1, heads=2, patch=2)
         teacher = ConvNet(image_size=8, channels=1, classes=10, width=4)
         by = {"projector": config.projector, "normalise": config.normalise, "loss": config.loss}
-        return Distilled(config, student, teacher, FeatureDistillation(16, 16, **by) if config.alpha else None)
+        return Distilled(config, student, teacher, [FeatureDistillation(16, 16, **by)] if config.alpha else [])
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -93,9 +94,11 @@ def test_the_reused_head_reads_projected_features_and_comes_with_the_checkpoint(
 def test_a_perfect_student_of_simkd_decides_as_its_teacher(batch: dict[str, Tensor]) -> None:
     module = distilled(Config(head="teacher", normalise="none", label_weight=0)).eval()
     assert module.reused is not None
-    assert module.distillation is not None
+    assert module.distillations
     feature = module.student(batch["pixels"]).feature
-    assert torch.equal(module.logits(batch["pixels"]), module.reused.classify(module.distillation.projector(feature)))
+    assert torch.equal(
+        module.logits(batch["pixels"]), module.reused.classify(module.distillations[0].projector(feature))
+    )
     module.train()
     assert not module.reused.training
 
@@ -124,6 +127,24 @@ def test_dense_tokens_are_places_of_the_coarser_grid() -> None:
 def test_dense_tokens_train(tmp_path: Path) -> None:
     summary = run_small(tmp_path / "run", "--tokens", "dense", "--normalise", "whiten")
     assert 0 <= summary["accuracy"] <= 1
+
+
+def test_several_layers_are_averaged_each_with_a_projector_of_its_own(tmp_path: Path) -> None:
+    flags = ["--layers", "blocks.0=stages.1,final", "--tokens", "dense"]
+    run_small(tmp_path / "run", *flags)
+    held = checkpoint.load(checkpoint.paths(tmp_path / "run")[-1])["module"]
+    projectors = [key for key in held if key.endswith("projector.linear.parametrizations.weight.original")]
+    assert [tuple(held[key].shape) for key in projectors] == [(8, 8), (16, 8)]
+
+
+@pytest.mark.parametrize(
+    ("layers", "named"),
+    [("blocks.0", "pairs such as"), ("blocks.0=", "pairs such as"), ("blocks.9=stages.1", "blocks.0"), ("", "pairs")],
+)
+def test_layers_that_are_none_are_refused_with_near_names(layers: str, named: str, tmp_path: Path) -> None:
+    with pytest.raises((RecipeError, StiefelError), match=named):
+        run_small(tmp_path / "run", "--layers", layers)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_learning_rate_scales_with_the_batch(tmp_path: Path) -> None:
