@@ -66,7 +66,8 @@ class Data:
 @dataclass(frozen=True)
 class Teacher:
     """name: as `distill.models.build` takes it. weights: "train" it here on every training image with labels, to its
-    budget; "pretrained"; or a path. width: of the convnet's first layer, 0 for the model's own.
+    budget; "pretrained"; or a path. width: of the convnet's first layer, 0 for the model's own. cache: a folder that
+    keeps its answers to every training image, for data whose augmentation is fixed; "" runs it at every step.
     """
 
     name: str = "convnet"
@@ -74,6 +75,7 @@ class Teacher:
     width: int = 0
     budget: str = "epochs:30"
     seed: int = 0
+    cache: str = ""
     optimiser: Optimiser = field(default_factory=Optimiser)
 
     @property

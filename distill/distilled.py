@@ -59,15 +59,25 @@ class Distilled(nn.Module):
         parts = {"label_loss": functional.cross_entropy(output.logits[: len(batch["labels"])], batch["labels"])}
         loss = config.label_weight * parts["label_loss"]
         if config.gamma > 0 or self.distillations:
-            with torch.no_grad():
-                taught, targets = layers.run(self._teacher[0], pixels, [pair.teacher for pair in self.pairs])
+            taught, targets = self._answers(batch, pixels)
             if config.gamma > 0:
-                parts["teacher_label_loss"] = self._teacher_label_loss(output, taught.logits)
+                parts["teacher_label_loss"] = self._teacher_label_loss(output, taught)
                 loss = loss + config.gamma * parts["teacher_label_loss"]
             if self.distillations:
                 parts["feature_loss"] = self._feature_loss(maps, targets)
                 loss = loss + config.alpha * parts["feature_loss"]
         return {"loss": loss, **parts}
+
+    @torch.no_grad()
+    def _answers(self, batch: dict[str, Tensor], pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the teacher's logits and maps, out of the batch where it brings them along."""
+        if "labelled.logits" not in batch:
+            taught, targets = layers.run(self._teacher[0], pixels, [pair.teacher for pair in self.pairs])
+            return taught.logits, targets
+        streams = [stream for stream in ("labelled", "unlabelled") if f"{stream}.logits" in batch]
+        names = ["logits", *(f"feature.{number}" for number in range(len(self.pairs)))]
+        logits, *targets = (torch.cat([batch[f"{stream}.{name}"] for stream in streams]) for name in names)
+        return logits, targets
 
     def _feature_loss(self, maps: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
         losses = [

@@ -118,6 +118,14 @@ class CheckpointError(DistillError):
         super().__init__(f"can't load checkpoint {path}: {reason}; {cure}")
 
 
+class CacheError(DistillError):
+    """A cache of a teacher's features that can't be written or doesn't hold what is asked."""
+
+    def __init__(self, folder: Path, reason: str):
+        self.folder, self.reason = folder, reason
+        super().__init__(f"can't use the teacher's cache {folder}: {reason}; delete it, or set teacher.cache elsewhere")
+
+
 class NonFiniteLossError(DistillError):
     """A loss that became NaN or infinite."""
 

@@ -99,6 +99,7 @@ def _prepare(config: Config, folder: Path) -> None:
     recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
     for key in _OF_THE_STUDENT:
         del recipe["data"][key]
+    del recipe["teacher"]["cache"]
     run = RunFolder(folder, yaml.safe_dump(recipe, sort_keys=False))
     if is_finished(folder):
         run.check_same_config()

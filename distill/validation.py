@@ -7,7 +7,7 @@ from operator import attrgetter
 import torch
 
 import stiefel
-from distill import budget, data, layers, losses, models, normalise, projector
+from distill import budget, cache, data, layers, losses, models, normalise, projector
 from distill.config import HEADS, PRECISIONS, TEACHER_LABELS, TOKENS, Config, Data
 from distill.data import transforms
 from distill.errors import RecipeError
@@ -64,6 +64,8 @@ def validate(config: Config) -> None:
     if layers.parse(config.layers) != layers.parse(layers.FINAL) and config.scale.compile:
         # Dynamo doesn't see hooks that come and go.
         raise RecipeError("scale.compile", "false with layers other than final", config.scale.compile)
+    if config.teacher.cache:
+        cache.check_fixed(config.data)
     _validate_scale(config)
     for role, model in (("teacher", config.teacher), ("student", config.student)):
         for key, value in model.shape.items():

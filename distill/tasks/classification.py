@@ -4,7 +4,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from distill import data, layers
+from distill import cache, data, layers
+from distill.cache import TeacherCache
 from distill.config import Config
 from distill.data import Batches
 from distill.distillation import FeatureDistillation
@@ -23,9 +24,9 @@ class Classification(Task):
 
     metric = "accuracy"
 
-    def __init__(self, config: Config, teacher: Backbone, processes: Processes):
+    def __init__(self, config: Config, teacher: Backbone, processes: Processes, *, answers: TeacherCache | None = None):
         train, self.test = (images.to(str(processes.device)) for images in data.load(config.data))
-        self.processes = processes
+        self.processes, self.answers = processes, answers
         if config.gamma > 0 and teacher.classes != train.classes:
             raise RecipeError("gamma", f"0, as the teacher knows {teacher.classes} other classes", config.gamma)
         labelled = train.few(config.data.labels_per_class, seed=config.seed)
@@ -50,8 +51,13 @@ class Classification(Task):
 
     def batch(self, step: int) -> dict[str, Tensor]:
         batch = self.labelled[step]
+        if self.answers is not None:
+            batch |= {f"labelled.{name}": rows for name, rows in self.answers[batch["index"]].items()}
         if self.unlabelled is not None:
-            batch["unlabelled"] = self.unlabelled[step]["pixels"]
+            others = self.unlabelled[step]
+            batch["unlabelled"] = others["pixels"]
+            if self.answers is not None:
+                batch |= {f"unlabelled.{name}": rows for name, rows in self.answers[others["index"]].items()}
         return batch
 
     def indices(self, step: int) -> list[int]:
@@ -71,7 +77,13 @@ class Classification(Task):
 
         Raises: RunFolderError if the folder holds a teacher of another recipe.
         """
-        return cls(config, taught_by(config, teacher_folder, processes), processes)
+        teacher = taught_by(config, teacher_folder, processes)
+        if not config.teacher.cache or (config.alpha == 0 and config.gamma == 0):
+            return cls(config, teacher, processes)
+        train, _ = data.load(config.data)
+        teacher.to(processes.device)
+        folder = processes.first(lambda: cache.prepare(config, teacher, train))
+        return cls(config, teacher, processes, answers=TeacherCache(folder, cache.names(config)))
 
     @classmethod
     def untaught(cls, config: Config) -> "Classification":
