@@ -52,7 +52,13 @@ class _Trainer:
     def __init__(self, task: Task, schedule: Schedule, run: RunFolder, processes: Processes):
         self.task, self.schedule, self.run, self.processes = task, schedule, run, processes
         optimiser = schedule.optimiser
-        built = stiefel.optim.build(task.module, optimiser.name, lr=optimiser.lr, weight_decay=optimiser.weight_decay)
+        built = stiefel.optim.build(
+            task.module,
+            optimiser.name,
+            lr=optimiser.lr,
+            weight_decay=optimiser.weight_decay,
+            undecayed=task.undecayed(),
+        )
         self.peaks = [group["lr"] for group in built.param_groups]
         self.module, self.optimiser = processes.setup(task.module, built, compiled=schedule.scale.compile)
         self.average = Average(task.kept, schedule.scale.average) if schedule.scale.average else None

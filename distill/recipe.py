@@ -65,18 +65,22 @@ def keys_help() -> str:
 
 def recipes(task: str) -> list[str]:
     """Return the names of the recipes that come with a task."""
-    folder = resources.files("distill") / "recipes" / task
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    folder = _folder(task)
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
 def _read(task: str, recipe: str) -> dict[str, Any]:
     if recipe in recipes(task):
-        return _mapping(recipe, (resources.files("distill") / "recipes" / task / f"{recipe}.yaml").read_text("utf-8"))
+        return _mapping(recipe, (_folder(task) / f"{recipe}.yaml").read_text("utf-8"))
     cure = f"name one of {', '.join(recipes(task))} or give the path of a YAML file"
     try:
         return _mapping(recipe, Path(recipe).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeFileError(recipe, f"it is neither a known name nor a readable file ({error})", cure=cure) from error
+
+
+def _folder(task: str) -> Path:
+    return Path(str(resources.files("distill"))) / "recipes" / task
 
 
 def _mapping(recipe: str | Path, text: str) -> dict[str, Any]:

@@ -37,6 +37,10 @@ class Task(ABC):
     def indices(self, step: int) -> list[int]:
         """Return which training examples a step's batch holds, all processes' together."""
 
+    def undecayed(self) -> list[nn.Parameter]:
+        """Return matrices that weight decay leaves alone, beside those that it always does."""
+        return []
+
     @abstractmethod
     def evaluate(self) -> dict[str, float]:
         """Return the figures of the current weights on held-out data, `metric` among them."""

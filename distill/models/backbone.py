@@ -53,6 +53,16 @@ class Wanted:
         return {key: value for key, value in numbers.items() if value is not None}
 
 
+# What libraries call the embeddings of places and of special tokens.
+_EMBEDDINGS = frozenset(
+    {
+        *("position", "class_token", "distillation_token"),
+        *("pos_embed", "cls_token", "dist_token", "relative_position_bias_table"),
+        *("position_embeddings", "absolute_pos_embed", "reg_token"),
+    }
+)
+
+
 class Backbone(nn.Module, ABC):
     """A classifier whose features can be distilled, as a student or a teacher.
 
@@ -90,6 +100,10 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors, which `from_pretrained` and the library it comes from read."""
+
+    def undecayed(self) -> list[nn.Parameter]:
+        """Return the embeddings of places and special tokens: no matrices, whatever their shape, so without decay."""
+        return [each for name, each in self.named_parameters() if name.rsplit(".", 1)[-1] in _EMBEDDINGS]
 
     @property
     def native(self) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from distill import cache, data, layers
 from distill.cache import TeacherCache
@@ -44,6 +44,7 @@ class Classification(Task):
         distilled = Distilled(config, student, teacher.to(processes.device), distillations)
         self.distilled = distilled.to(processes.device)
         self.module, self.kept = self.distilled, student
+        self.student = student
 
     @property
     def steps_per_epoch(self) -> int:
@@ -62,6 +63,9 @@ class Classification(Task):
 
     def indices(self, step: int) -> list[int]:
         return self.labelled.indices(step)
+
+    def undecayed(self) -> list[nn.Parameter]:
+        return self.student.undecayed()
 
     def evaluate(self) -> dict[str, float]:
         figures = evaluate(self.distilled, self.distilled.logits, self.test, self.processes)

@@ -1,6 +1,6 @@
 """Choose the optimiser by name; points on a manifold get its Riemannian twin."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import geoopt
@@ -34,12 +34,20 @@ def names() -> list[str]:
     return sorted(_EUCLIDEAN)
 
 
-def build(model: nn.Module, name: str = "adamw", *, lr: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+def build(
+    model: nn.Module,
+    name: str = "adamw",
+    *,
+    lr: float,
+    weight_decay: float = 0.0,
+    undecayed: Iterable[nn.Parameter] = (),
+) -> torch.optim.Optimizer:
     """Return one optimiser for every trainable parameter of `model`, orthonormal weights included.
 
     Weight decay is for matrices: vectors and scalars (biases, gains) don't get it, and neither do the free
     tensors of parameterisations, which it would pull towards an arbitrary base; a point on the manifold has
-    constant norm. Betas, momentum and eps are torch's defaults, and are found in `param_groups`.
+    constant norm. `undecayed` adds others, such as position embeddings. Betas, momentum and eps are torch's
+    defaults, and are found in `param_groups`.
 
     A point of St(n, p), that is a geoopt parameter on EuclideanStiefel or on our LandingStiefel, gets our
     `RiemannianSGD` or `RiemannianAdam` with its manifold's retraction; to them `lr` is the same step length as to
@@ -50,7 +58,7 @@ def build(model: nn.Module, name: str = "adamw", *, lr: float, weight_decay: flo
     """
     if name not in _EUCLIDEAN:
         raise UnknownNameError("optimiser", name, _EUCLIDEAN)
-    free = {id(tensor) for tensor in free_tensors(model)}
+    spared = {id(tensor) for tensor in [*free_tensors(model), *undecayed]}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     on_manifold = [parameter for parameter in trained if isinstance(parameter, geoopt.ManifoldParameter)]
     points: list[dict[str, Any]] = [
@@ -59,8 +67,8 @@ def build(model: nn.Module, name: str = "adamw", *, lr: float, weight_decay: flo
     ]
     elsewhere = [each for each in on_manifold if type(each.manifold) not in _RETRACTION_ON]
     others = [parameter for parameter in trained if not isinstance(parameter, geoopt.ManifoldParameter)]
-    decayed = [parameter for parameter in others if parameter.ndim > 1 and id(parameter) not in free]
-    plain = [parameter for parameter in others if parameter.ndim < 2 or id(parameter) in free]
+    decayed = [parameter for parameter in others if parameter.ndim > 1 and id(parameter) not in spared]
+    plain = [parameter for parameter in others if parameter.ndim < 2 or id(parameter) in spared]
     euclidean = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import stiefel
-from distill import config, losses, normalise, projector
+from distill import config, extras, losses, normalise, projector
 from distill import recipe as recipe_files
 from distill.config import Config
 from distill.errors import DistillError, RecipeError, RecipeFileError
@@ -36,12 +36,52 @@ def test_a_config_is_frozen() -> None:
         load().alpha = 2.0  # pyright: ignore[reportAttributeAccessIssue]
 
 
+# What a machine without a GPU needs to read a recipe that was made for one.
+ON_CPU = ["--device", "cpu", "--precision", "bfloat16"]
+
+
 @pytest.mark.parametrize("name", recipe_files.recipes("classification"))
 def test_every_recipe_of_ours_survives_the_round_trip_exactly(name: str, tmp_path: Path) -> None:
-    before = recipe_files.load("classification", name, ["--alpha", "0.1", "--optimiser.lr", "1.2345678901234567e-7"])
+    before = recipe_files.load(
+        "classification", name, ["--alpha", "0.1", "--optimiser.lr", "1.2345678901234567e-7", *ON_CPU]
+    )
     path = tmp_path / "config.yaml"
     path.write_text(run_config("classification", before), encoding="utf-8")
     assert recipe_files.read(path) == ("classification", before)
+
+
+# What a twin on the digits may change: the images and the models, and how long and where it runs.
+OF_A_TWIN = {"data", "teacher", "student", "budget", "evaluations", "threads", "device", "precision", "optimiser"}
+
+
+@pytest.mark.parametrize("name", ["deit_ti_vkd", "deit_s_vkd", "deit_ti_vkd_paper_exact", "deit_s_vkd_paper_exact"])
+def test_a_twin_on_the_digits_is_its_sibling_on_imagenet_but_for_size(name: str) -> None:
+    twin, sibling = (
+        asdict(recipe_files.load("classification", f"{kind}/{name}", ON_CPU)) for kind in ("digits", "imagenet")
+    )
+    assert {key: twin[key] for key in twin.keys() - OF_A_TWIN} == {key: sibling[key] for key in twin.keys() - OF_A_TWIN}
+    mixing = ("mixup", "cutmix", "mix_prob", "mix_switch", "label_smoothing", "labels_per_class", "unlabelled")
+    assert [twin["data"][key] for key in mixing] == [sibling["data"][key] for key in mixing]
+    same = ("name", "weight_decay", "warmup", "clip_norm")
+    assert [twin["optimiser"][key] for key in same] == [sibling["optimiser"][key] for key in same]
+    assert bool(twin["optimiser"]["lr_batch"]) == bool(sibling["optimiser"]["lr_batch"])
+
+
+@pytest.mark.parametrize("name", ["deit_ti_vkd", "deit_s_vkd"])
+def test_the_paper_exact_variant_differs_where_it_says_so(name: str) -> None:
+    ours, paper = (
+        asdict(recipe_files.load("classification", f"imagenet/{name}{variant}", ON_CPU))
+        for variant in ("", "_paper_exact")
+    )
+    assert (ours["optimiser"].pop("lr_batch"), paper["optimiser"].pop("lr_batch")) == (512, 0)
+    assert (ours["optimiser"].pop("warmup"), paper["optimiser"].pop("warmup")) == (0.0167, 0.0)
+    assert ours == paper
+
+
+def test_the_recipes_teacher_is_published() -> None:
+    timm = extras.load("timm", needed_by="this test")
+    teacher = recipe_files.load("classification", "imagenet/deit_ti_vkd", ON_CPU).teacher.name
+    assert teacher.removeprefix("timm:") in timm.list_pretrained()
 
 
 @pytest.mark.parametrize("name", projector.names())
@@ -120,7 +160,7 @@ def test_a_file_that_is_no_recipe_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(RecipeFileError, match="digits or give the path"):
+    with pytest.raises(RecipeFileError, match="name one of digits, .*or give the path"):
         recipe_files.load("classification", "digitz")
 
 
