@@ -22,7 +22,7 @@ def load(data: Data) -> tuple[Files, Files]:
     """Return the (training, held-out) images of a folder.
 
     Where there is no train folder, a fifth of each class is held out: which images, their names' hashes decide, so
-    that it is the same ones in every run, and that a new image moves no other.
+    that it is the same ones in every run, and that a new image moves at most one other.
 
     Raises: RecipeError without a folder; DataError where a class is empty or the two parts' classes differ.
     """

@@ -91,16 +91,12 @@ class InOrder:
         return Places(index, np.zeros((len(index), 2), np.uint32))
 
 
-def generator(seed: int) -> torch.Generator:
-    """Return a CPU generator; torch keeps the low 32 bits of its seed and drops the rest."""
-    return torch.Generator().manual_seed(seed)
-
-
 # A step of ImageNet would else shuffle 1.28 M numbers (20 ms); labelled and unlabelled images, and the epoch's turn.
 @lru_cache(maxsize=4)
 def _permutation(count: int, seed: int, epoch: int) -> Int[np.ndarray, "count"]:
+    # torch's generator keeps the low 32 bits of its seed and drops the rest: the three are hashed into 32.
     word = int(_sequence(seed, _SHUFFLE, epoch).generate_state(1)[0])
-    return torch.randperm(count, generator=generator(word)).numpy()
+    return torch.randperm(count, generator=torch.Generator().manual_seed(word)).numpy()
 
 
 def _sequence(*key: int) -> np.random.SeedSequence:

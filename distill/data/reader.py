@@ -57,7 +57,7 @@ class DecodingReader(Reader):
             raise broken_data(self._data.path, self._skipped)
         # Bytes travel, a quarter of float32: to this process, and then to the device while it is still computing.
         pixels = pixels.to(self._device, non_blocking=True).float()
-        return (pixels - self._mean) / self._deviation, index.to(self._device, non_blocking=True)
+        return pixels.sub_(self._mean).div_(self._deviation), index.to(self._device, non_blocking=True)
 
     def _read(self, step: int) -> Decoded:
         try:

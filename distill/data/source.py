@@ -39,10 +39,9 @@ class Source(ABC):
         """
         if per_class == 0:
             return self
-        generator = torch.Generator().manual_seed(seed)
-        chosen = []
+        generator, labels, chosen = torch.Generator().manual_seed(seed), self.labels.cpu(), []
         for label in range(self.classes):
-            found = torch.nonzero(self.labels.cpu() == label).flatten()
+            found = torch.nonzero(labels == label).flatten()
             if len(found) < per_class:
                 raise RecipeError("data.labels_per_class", f"at most {len(found)}, what class {label} has", per_class)
             chosen.append(found[torch.randperm(len(found), generator=generator)[:per_class]])

@@ -1,29 +1,22 @@
 """Batches of images in files: the same whatever reads them, and whatever is broken among them."""
 
 import logging
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from image_folders import broken_files, encoded, jpeg, make_folder, make_shards, odd_files, picture, write
+from image_folders import broken_files, encoded, jpeg, make_folder, make_shards, odd_files, write
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import get_worker_info
 
 from distill import data, extras
 from distill.config import Data
 from distill.data import transforms
 from distill.data.decode import decode
 from distill.data.files import Files
-from distill.errors import DataError, WorkerError
+from distill.errors import DataError
 
 SIZE = 16
 LAYOUTS = {
@@ -85,24 +78,6 @@ def test_an_image_is_augmented_anew_by_place_epoch_and_seed(augment: str, tmp_pa
     views.append(train.batches(4, 1, config)[0]["pixels"])
     flat = torch.cat(views).flatten(1)
     assert len(torch.unique(flat, dim=0)) == len(flat)
-
-
-def test_a_sequential_reader_keeps_its_workers_and_reads_ahead(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    starts = []
-    loader = torch.utils.data.DataLoader.__iter__
-
-    def counted(self: torch.utils.data.DataLoader) -> object:
-        starts.append(1)
-        return loader(self)
-
-    monkeypatch.setattr(torch.utils.data.DataLoader, "__iter__", counted)
-    config = keys(folder, workers=1)
-    batches = loaded(config)[0].batches(4, 0, config)
-    for step in range(12):  # three epochs
-        batches[step]
-    assert len(starts) == 1
-    batches[5]
-    assert len(starts) == 2
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -230,83 +205,6 @@ def test_data_without_a_whole_image_is_an_error_not_a_loop(workers: int, tmp_pat
         list(held_out.evaluation(2))
 
 
-def kill_the_worker(image: Image.Image) -> Image.Image:
-    if get_worker_info() is not None:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return image.resize((SIZE, SIZE))
-
-
-def test_a_worker_that_dies_is_a_clear_error_where_a_batch_is_asked_for(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transforms, "training", lambda data, size: kill_the_worker)
-    config = keys(folder, workers=1)
-    before = signal.getsignal(signal.SIGCHLD)
-    with pytest.raises(WorkerError, match=r"expected every data worker to live.*--resume"):
-        loaded(config)[0].batches(4, 0, config)[0]
-    assert signal.getsignal(signal.SIGCHLD) is before
-
-
-_SPAWNED = """
-import multiprocessing, sys
-from distill import data
-from distill.config import Data
-
-if __name__ == "__main__":
-    multiprocessing.set_start_method("spawn")
-    config = Data(name="folder", path=sys.argv[1], image_size=16, workers=1, augment="three_augment")
-    print(float(data.load(config)[0].batches(4, 0, config)[0]["pixels"].double().sum()))
-"""
-
-
-# Python 3.14 no longer forks: a worker then starts bare, with torchvision's import still to be mended.
-def test_workers_that_inherit_nothing_read_the_same(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "spawned.py").write_text(_SPAWNED)
-    command = [sys.executable, str(tmp_path / "spawned.py"), str(folder)]
-    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    printed = subprocess.run(command, capture_output=True, text=True, timeout=120, env=path)
-    assert printed.returncode == 0, printed.stderr
-    config = keys(folder, augment="three_augment")
-    assert float(printed.stdout) == float(loaded(config)[0].batches(4, 0, config)[0]["pixels"].double().sum())
-
-
-_READ_FOREVER = """
-import sys, os, itertools
-from distill import data
-from distill.config import Data
-config = Data(name="folder", path=sys.argv[1], image_size=16, workers=2, augment="none")
-batches = data.load(config)[0].batches(4, 0, config)
-for step in itertools.count():
-    batches[step]
-    if step == 3:
-        print(*(process.pid for process in __import__("multiprocessing").active_children()), flush=True)
-"""
-
-
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_workers_end_with_their_run_and_print_nothing(sent: signal.Signals, folder: Path) -> None:
-    run = subprocess.Popen(
-        [sys.executable, "-c", _READ_FOREVER, str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert run.stdout is not None
-    workers = [int(pid) for pid in run.stdout.readline().split()]
-    assert len(workers) == 2
-    if sent == signal.SIGINT:
-        os.killpg(run.pid, sent)  # as a terminal does: to every process of the group
-    else:
-        run.kill()
-    _, errors = run.communicate(timeout=60)
-    assert "Process" not in errors, "a worker printed a traceback of its own"
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
-        assert time.monotonic() < deadline, "a worker outlived its run"
-        time.sleep(0.1)
-
-
 def test_all_three_augments_of_deit_iii_happen(tmp_path: Path) -> None:
     # A flat image in one colour: blur leaves it, grey makes its channels equal, solarising inverts the bright one.
     colour = (200, 40, 90)
@@ -328,10 +226,10 @@ def test_a_crop_keeps_at_least_its_share(tmp_path: Path) -> None:
     for part in ("train", "val"):
         for number in range(32):
             write(tmp_path / part / "one" / f"{number:02d}.png", encoded(Image.fromarray(ramp), "PNG"))
-    widths = []
+    ranges = []
     for scale in (1.0, 0.08):
         config = keys(tmp_path, augment="crop", crop_scale=scale, color_jitter=0.0, normalisation="half")
         pixels = loaded(config)[0].batches(32, 0, config)[0]["pixels"][:, 0, 8]
-        widths.append(float((pixels.amax(-1) - pixels.amin(-1)).mean()))
-    assert [wide > narrow for wide, narrow in pairwise(widths)] == [True]
-    assert picture(0).size == (48, 40)
+        ranges.append(float((pixels.amax(-1) - pixels.amin(-1)).mean()))
+    # A crop of scale 1 may still cut a strip off by its aspect, 3/4 … 4/3.
+    assert ranges[0] > 1.5 > ranges[1]
