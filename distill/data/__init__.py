@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict
+from functools import lru_cache
 from importlib import import_module
 
 import PIL
@@ -24,6 +25,8 @@ DATASETS: dict[str, str] = {
 _WITHOUT_EFFECT = ("path", "workers", "labels_per_class", "unlabelled", "label_smoothing")
 
 
+# A run asks for its data some three times, and listing ImageNet's files takes a while.
+@lru_cache(maxsize=4)
 def load(data: Data) -> tuple[Source, Source]:
     """Return the (training, test) images of a data set.
 
