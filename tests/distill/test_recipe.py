@@ -160,7 +160,7 @@ def test_a_file_that_is_no_recipe_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(RecipeFileError, match="name one of digits, .*or give the path"):
+    with pytest.raises(RecipeFileError, match=r"name one of digits, .*or give the path"):
         recipe_files.load("classification", "digitz")
 
 
