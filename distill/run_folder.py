@@ -1,7 +1,10 @@
 """A run is a folder: config.yaml, metrics.jsonl, checkpoints/, certificate.json, summary.json, environment.json."""
 
 import json
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from distill.environment import environment
 from distill.errors import RunFolderError
 
 CONFIG, METRICS, SUMMARY, ENVIRONMENT = "config.yaml", "metrics.jsonl", "summary.json", "environment.json"
-CERTIFICATE = "certificate.json"
+CERTIFICATE, WARNINGS = "certificate.json", "warnings.log"
 
 
 def is_finished(path: Path) -> bool:
@@ -100,6 +103,19 @@ class RunFolder:
         """Cut metrics.jsonl back to the records up to `step`, where a resumed run takes up."""
         kept = [json.dumps(record) + "\n" for record in self.records() if record["step"] <= step]
         write_atomically(self.path / METRICS, "".join(kept))
+
+    @contextmanager
+    def keeping_warnings(self) -> Iterator[None]:
+        """Append what `distill` warns of, such as broken images, to warnings.log; without a warning there is none."""
+        handler = logging.FileHandler(self.path / WARNINGS, encoding="utf-8", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logger = logging.getLogger("distill")
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            handler.close()
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write summary.json, which marks the run as finished."""

@@ -1,5 +1,6 @@
 """One run, from its config to its finished folder."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,11 @@ def train(
         return processes.first(lambda: read_summary(folder))
     if config.threads:
         torch.set_num_threads(config.threads)
-    task = tasks.get(task_name).prepare(config, teacher_folder or folder / "teacher", processes)
-    steps = budget.parse(config.budget).steps(task.steps_per_epoch)
-    optimiser = _scaled(config.optimiser, config.data.batch_size)
-    return fit(task, Schedule(steps, optimiser, config.evaluations, config.scale), run, processes)
+    with run.keeping_warnings() if processes.is_first else nullcontext():
+        task = tasks.get(task_name).prepare(config, teacher_folder or folder / "teacher", processes)
+        steps = budget.parse(config.budget).steps(task.steps_per_epoch)
+        optimiser = _scaled(config.optimiser, config.data.batch_size)
+        return fit(task, Schedule(steps, optimiser, config.evaluations, config.scale), run, processes)
 
 
 def run_config(task_name: str, config: Config) -> str:

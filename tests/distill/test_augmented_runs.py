@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 from image_folders import CLASSES, broken_files, make_folder, make_shards, write
-from small_runs import figures, run_small
+from small_runs import figures, run_killed, run_small
 
 from distill.errors import DataError, RecipeError
-from distill.loop import _Trainer
 
 MIXED = ["--data.mixup", "0.8", "--data.cutmix", "1.0", "--data.label_smoothing", "0.1", "--data.erasing", "0.25"]
 DIGITS = [*MIXED, "--data.repeats", "2", "--data.augment", "shift"]
@@ -18,23 +17,9 @@ def of_files(name: str, root: Path, *, workers: int = 0) -> list[str]:
     return [*words, "--data.augment", "three_augment", "--data.workers", str(workers), *MIXED]
 
 
-class Killed(Exception):
-    """Stands for a kill at a known step."""
-
-
 def run_in_two(folder: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Train with a kill after step 7 of 12, then resume."""
-    advance = _Trainer.advance
-
-    def stop_or_advance(trainer: _Trainer) -> None:
-        if trainer.schedule.steps > 4 and trainer.step == 7:
-            raise Killed
-        advance(trainer)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(_Trainer, "advance", stop_or_advance)
-        with pytest.raises(Killed):
-            run_small(folder, *flags)
+    run_killed(folder, *flags, step=7, monkeypatch=monkeypatch)
     run_small(folder, *flags, resume=True)
 
 
@@ -64,6 +49,10 @@ def test_a_run_on_files_with_broken_ones_resumes_to_the_same_figures_with_other_
     run_small(tmp_path / "alone" / "run", *of_files(name, root))
     run_in_two(tmp_path / "ahead" / "run", of_files(name, root, workers=1), monkeypatch)
     assert figures(tmp_path / "alone" / "run") == figures(tmp_path / "ahead" / "run")
+    log = tmp_path / "alone" / "run" / "warnings.log"
+    assert log.exists() == (name == "folder")
+    if name == "folder":
+        assert log.read_text().count("broken.jpg") == 1
 
 
 def test_bad_data_is_refused_before_a_run_folder_exists(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from distill import config, extras, losses, normalise, projector
 from distill import recipe as recipe_files
 from distill.config import Config
 from distill.errors import DistillError, RecipeError, RecipeFileError
-from distill.train import run_config
+from distill.train import run_config, train
 from stiefel.errors import StiefelError
 
 
@@ -76,6 +76,12 @@ def test_the_paper_exact_variant_differs_where_it_says_so(name: str) -> None:
     assert (ours["optimiser"].pop("lr_batch"), paper["optimiser"].pop("lr_batch")) == (512, 0)
     assert (ours["optimiser"].pop("warmup"), paper["optimiser"].pop("warmup")) == (0.0167, 0.0)
     assert ours == paper
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_files.recipes("classification") if "digits/" in name])
+def test_a_twin_runs(name: str, tmp_path: Path) -> None:
+    loaded = recipe_files.load("classification", name, ["--budget", "steps:4", "--teacher.budget", "steps:4"])
+    assert 0 <= train("classification", loaded, tmp_path / "run")["accuracy"] <= 1
 
 
 def test_the_recipes_teacher_is_published() -> None:

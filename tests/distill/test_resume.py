@@ -11,19 +11,14 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import SMALL, figures, run_small
+from small_runs import SMALL, figures, run_killed, run_small
 
 import stiefel
 from distill import checkpoint
 from distill.errors import CheckpointError, RunFolderError
-from distill.loop import _Trainer
 from distill.run_folder import METRICS
 
 LIMIT_SECONDS = 60
-
-
-class Killed(Exception):
-    """Stands for a kill at a known step."""
 
 
 def weights(folder: Path) -> dict[str, Any]:
@@ -37,18 +32,6 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    advance = _Trainer.advance
-
-    def stop_or_advance(trainer: _Trainer, *, is_interrupted: bool) -> bool:
-        # The teacher's run has four steps and is left alone.
-        if trainer.schedule.steps > 4 and trainer.step == step:
-            raise Killed
-        return advance(trainer, is_interrupted=is_interrupted)
-
-    monkeypatch.setattr(_Trainer, "advance", stop_or_advance)
-
-
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 @pytest.mark.parametrize("by", stiefel.names())
 def test_every_parameterisation_resumes_bit_for_bit(
@@ -56,10 +39,7 @@ def test_every_parameterisation_resumes_bit_for_bit(
 ) -> None:
     flags = ["--parameterisation", by, "--optimiser.name", optimiser, "--gamma", "1"]
     run_small(tmp_path / "whole", *flags)
-    with monkeypatch.context() as patch:
-        kill_at(8, patch)
-        with pytest.raises(Killed):
-            run_small(tmp_path / "killed", *flags)
+    run_killed(tmp_path / "killed", *flags, step=8, monkeypatch=monkeypatch)
     assert len(figures(tmp_path / "killed")) == 2
     run_small(tmp_path / "killed", *flags, resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
@@ -71,10 +51,7 @@ def test_a_normalisation_with_state_resumes_bit_for_bit(
 ) -> None:
     flags = ["--normalise", normalise]
     run_small(tmp_path / "whole", *flags)
-    with monkeypatch.context() as patch:
-        kill_at(5, patch)
-        with pytest.raises(Killed):
-            run_small(tmp_path / "killed", *flags)
+    run_killed(tmp_path / "killed", *flags, step=5, monkeypatch=monkeypatch)
     run_small(tmp_path / "killed", *flags, resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
@@ -83,10 +60,7 @@ def test_records_past_the_checkpoint_and_a_half_written_line_are_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_small(tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        kill_at(8, patch)
-        with pytest.raises(Killed):
-            run_small(tmp_path / "killed")
+    run_killed(tmp_path / "killed", step=8, monkeypatch=monkeypatch)
     with open(tmp_path / "killed" / METRICS, "a", encoding="utf-8") as file:
         file.write('{"step": 9, "loss": 1.0}\n{"step": 12, "lo')
     run_small(tmp_path / "killed", resume=True)
@@ -95,10 +69,7 @@ def test_records_past_the_checkpoint_and_a_half_written_line_are_cut(
 
 def test_a_damaged_checkpoint_costs_what_its_message_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_small(tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        kill_at(8, patch)
-        with pytest.raises(Killed):
-            run_small(tmp_path / "killed")
+    run_killed(tmp_path / "killed", step=8, monkeypatch=monkeypatch)
     last = checkpoint.paths(tmp_path / "killed")[-1]
     last.write_bytes(last.read_bytes()[:-1])
     with pytest.raises(
@@ -111,10 +82,7 @@ def test_a_damaged_checkpoint_costs_what_its_message_says(tmp_path: Path, monkey
 
 
 def test_training_seconds_add_up_over_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        kill_at(6, patch)
-        with pytest.raises(Killed):
-            run_small(tmp_path / "run")
+    run_killed(tmp_path / "run", step=6, monkeypatch=monkeypatch)
     spent = checkpoint.load(checkpoint.paths(tmp_path / "run")[-1])["train_seconds"]
     assert run_small(tmp_path / "run", resume=True)["train_seconds"] > spent > 0
 

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from distill import recipe
 from distill.config import Config
+from distill.loop import _Trainer
 from distill.run_folder import read_records
 from distill.train import train
 
@@ -29,3 +32,22 @@ def run_small(folder: Path, *flags: str, resume: bool = False) -> dict[str, Any]
 def figures(folder: Path) -> list[dict[str, Any]]:
     """Return the records of a run without the one column that a clock fills."""
     return [{key: value for key, value in record.items() if key != "train_seconds"} for record in read_records(folder)]
+
+
+class Killed(Exception):
+    """Stands for a kill at a known step."""
+
+
+def run_killed(folder: Path, *flags: str, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train a small run until a kill before its step number `step`; the teacher's run of four steps is left alone."""
+    advance = _Trainer.advance
+
+    def stop_or_advance(trainer: _Trainer, *, is_interrupted: bool) -> bool:
+        if trainer.schedule.steps > 4 and trainer.step == step:
+            raise Killed
+        return advance(trainer, is_interrupted=is_interrupted)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Trainer, "advance", stop_or_advance)
+        with pytest.raises(Killed):
+            run_small(folder, *flags)
