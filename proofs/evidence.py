@@ -29,8 +29,11 @@ CERTIFIED: Table = {
     "on the manifold": dict.fromkeys(stiefel.names(), _BOUND),
     "inner products kept": dict.fromkeys(stiefel.names(), _BOUND + ", which bounds |⟨xP, yP⟩ − ⟨x, y⟩|"),
     "equals oracle": {
-        "cayley": "`proofs certify`: the residual of the exact map's equation, for real weights",
-        **dict.fromkeys(("dense_exponential", "exponential", "exponential_euclidean", "polar", "qr"), _BALLS),
+        "cayley": "`proofs certify`: the residual of the exact map's equation",
+        "householder": "`proofs certify`: reflectors one after another, their roundings bounded",
+        **dict.fromkeys(("landing", "riemannian"), "`proofs certify`: the point is the stored tensor"),
+        **dict.fromkeys(("dense_exponential", "exponential", "exponential_euclidean", "givens", "polar"), _BALLS),
+        "qr": _BALLS + ", for real weights",
     },
 }
 _ON_THE_MANIFOLD = {
