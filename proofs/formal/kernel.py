@@ -70,7 +70,7 @@ def prove(name: str, tall: Float[Tensor, "*b n p"], frobenius: float) -> str | N
     library = compiled("integers")
     with tempfile.TemporaryDirectory(prefix="proofs-kernel-") as folder:
         (Path(folder) / "certified.v").write_text(literal_file(tall, frobenius))
-        # The shell's limit holds for Coq alone; the shape of the command is POSIX's.
+        # The shell sets the limit of Coq alone; a Python process with threads can't safely do so before it starts one.
         limited = ["sh", "-c", f'ulimit -v {_MIB * 1024}; exec "$@"', "sh"]
         coqc = ["coqc", "-w", "none", "-Q", str(library), "StiefelFormal", "certified.v"]
         try:
