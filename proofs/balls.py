@@ -3,7 +3,6 @@
 Needs python-flint, of the `proofs` extra.
 """
 
-import math
 from collections.abc import Callable
 
 from jaxtyping import Inexact
@@ -11,9 +10,9 @@ from torch import Tensor
 
 from proofs.exact import flint
 from stiefel import Parameterisation
-from stiefel.bounds import upwards
+from stiefel.bounds import as_real, upwards
 from stiefel.diagnose import name_of
-from stiefel.distances import map_distance
+from stiefel.distances import largest, map_distance
 from stiefel.linalg import widen
 
 # An exponential of 256 × 256 takes 1.4 s on one core, and grows with the cube.
@@ -27,21 +26,21 @@ def ball_distance(
 ) -> float | None:
     """Return a bound on ‖X − map(F)‖_F, as `stiefel.distances.map_distance` does, for more maps and to all digits.
 
-    Known for Cayley, polar, QR and the exponentials, real, up to 256 rows; otherwise what `map_distance` gives.
+    Known for every real map up to 256 rows, for complex ones but QR up to 128; otherwise what `map_distance` gives.
     """
-    exact = _MAPS.get(name_of(type(by)))
-    if exact is None or free.is_complex() or free.shape[-2] > LARGEST:
+    exact, real = _MAPS.get(name_of(type(by))), [as_real(widen(each.detach()).cpu()) for each in (by.base, free, point)]
+    # The triangular factor of the real twin, of twice the size, isn't that of the complex matrix.
+    is_another = exact is _qr and free.is_complex()
+    if exact is None or is_another or real[0].shape[-2] > LARGEST:
         return map_distance(by, free, point)
-    bases, frees, points = (
-        widen(tensor.detach()).cpu().reshape(-1, *free.shape[-2:]).tolist() for tensor in (by.base, free, point)
-    )
+    bases, frees, points = (tensor.reshape(-1, *tensor.shape[-2:]).tolist() for tensor in real)
     with flint.ctx.workprec(_BITS):
         found = [
             _norm(exact(flint.arb_mat(base), flint.arb_mat(step)) - flint.arb_mat(end))
             for base, step, end in zip(bases, frees, points, strict=True)
         ]
-    # 200 bits are too few for a free tensor of 1e60: its balls hold everything.
-    return max(found) if all(map(math.isfinite, found)) else None
+    # 200 bits are too few for a free tensor of 1e60: its balls hold everything, and `largest` gives None.
+    return largest(found, is_complex=free.is_complex())
 
 
 def _norm(matrix: flint.arb_mat) -> float:
@@ -105,6 +104,30 @@ def _polar(base: flint.arb_mat, free: flint.arb_mat) -> flint.arb_mat:
     return point + flint.arb_mat([[radius] * point.ncols() for _ in range(point.nrows())])
 
 
+def _householder(base: flint.arb_mat, free: flint.arb_mat) -> flint.arb_mat:
+    """Return (E − V·T⁻¹·V_topᵀ)·D by the compact form, T = striu(VᵀV) + ½diag(VᵀV)."""
+    packed, n, p = (base + free).tolist(), base.nrows(), base.ncols()
+    lower = [[packed[i][j] if i > j else flint.arb(i == j) for j in range(p)] for i in range(n)]
+    vectors, gram = flint.arb_mat(lower), (flint.arb_mat(lower).transpose() * flint.arb_mat(lower)).tolist()
+    factor = flint.arb_mat([[gram[i][j] / (1 + (i == j)) if i <= j else 0 for j in range(p)] for i in range(p)])
+    turned = (vectors * factor.solve(flint.arb_mat(lower[:p]).transpose())).tolist()
+    return flint.arb_mat([[((i == j) - turned[i][j]) * base[j, j] for j in range(p)] for i in range(n)])
+
+
+def _givens(base: flint.arb_mat, free: flint.arb_mat) -> flint.arb_mat:
+    """Return the product of the rotations, one angle at a time, from the right, times E·D."""
+    n, p, angles = base.nrows(), base.ncols(), base + free
+    # A rotation widens the balls by |cos| + |sin| <= √2, and an entry meets n + p of them: half a bit each.
+    with flint.ctx.workprec(_BITS + (n + p) // 2):
+        rows = [flint.arb_mat([[base[j, j] if i == j else 0 for j in range(p)]]) for i in range(n)]
+        for column in reversed(range(p)):
+            for row in range(column + 1, n):
+                sin, cos = angles[row, column].sin_cos()
+                upper, lower = rows[row - 1], rows[row]
+                rows[row - 1], rows[row] = upper * cos - lower * sin, upper * sin + lower * cos
+        return flint.arb_mat([row.entries() for row in rows])
+
+
 def _identity(size: int) -> flint.arb_mat:
     return flint.arb_mat([[int(i == j) for j in range(size)] for i in range(size)])
 
@@ -116,6 +139,8 @@ _MAPS: dict[str, _Balls] = {
     "dense_exponential": _exponential,
     "exponential": _exponential,
     "exponential_euclidean": _euclidean,
+    "givens": _givens,
+    "householder": _householder,
     "polar": _polar,
     "qr": _qr,
 }

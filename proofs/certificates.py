@@ -8,6 +8,7 @@ from distill import checkpoint, tasks
 from distill.errors import CheckpointError
 from distill.recipe import read
 from distill.run_folder import CONFIG
+from proofs.formal.kernel import unsuitable
 from stiefel.certificate import Certificate, CertifiedMatrix
 
 _KINDS = {
@@ -48,7 +49,18 @@ def as_text(certificate: Certificate) -> str:
         f"  rigorous bounds by {certificate.arithmetic}, see docs/certificates.md\n"
     )
     left_out = "".join(f"not certified: {name}: {reason}\n" for name, reason in certificate.uncertified.items())
+    if any(each.proved is not None for each in certificate.matrices):
+        left_out += "".join(f"not proved: {name}: {reason}\n" for name, reason in unproved(certificate).items())
     return "\n".join([head, *map(_paragraph, certificate.matrices), left_out]).rstrip() + "\n"
+
+
+def unproved(certificate: Certificate) -> dict[str, str]:
+    """Return the matrices that Coq's kernel can't be asked about, and why."""
+    reasons = {
+        each.tensor: unsuitable(each.tall_shape, is_complex=each.dtype.startswith("complex"))
+        for each in certificate.matrices
+    }
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def _paragraph(each: CertifiedMatrix) -> str:
@@ -66,6 +78,11 @@ def _paragraph(each: CertifiedMatrix) -> str:
         lines.append(f"the exact value of '{each.parameterisation}' lies within {_figure(each.map_distance)}")
     elif each.parameterisation is not None:
         lines.append(f"no bound is known for its distance to the exact value of '{each.parameterisation}'")
+    if each.proved is not None:
+        lines.append(
+            f"proved by {each.proved}:\n    ‖{product} − I‖_F ≤ {_figure(each.frobenius)}, "
+            f"and for all u, v: |{images} − ⟨u, v⟩| ≤ {_figure(each.frobenius)}·‖u‖·‖v‖"
+        )
     return "\n  ".join(lines) + "\n"
 
 

@@ -3,6 +3,7 @@
 proofs verify cayley
 proofs verify my_package.my_map:MyMap --dtype float64 --examples 500 --json findings.json
 proofs certify checkpoint.pt --json certificate.json
+proofs certify checkpoint.pt --coq
 proofs check certificate.json checkpoint.pt
 proofs formal
 """
@@ -23,8 +24,11 @@ from rich.table import Table
 
 import stiefel
 from distill.errors import DistillError
-from proofs.certificates import as_text, subject
+from proofs.certificates import as_text, subject, unproved
+from proofs.errors import Refused, UnsuitableError
 from proofs.formal import CLASSICAL, check
+from proofs.formal.build import is_coq_here
+from proofs.formal.kernel import LARGEST, prove
 from proofs.profiles import PROFILES
 from stiefel import StiefelError, console
 from stiefel.certificate import certify
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _TARGET = "a .pt, .pth or .safetensors file, or a folder of `distill train`"
+_COQ_HELP = f"have Coq's kernel check the bound of real matrices up to {LARGEST} × {LARGEST} too"
 _PROFILES_HELP = (
     ", ".join(f"{name}: {each.examples} cases a law, runs of {each.steps} steps" for name, each in PROFILES.items())
     + "; the same cases every time in ci alone (default: %(default)s)"
@@ -62,6 +67,7 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     certify_ = commands.add_parser("certify", help="bound, rigorously, how far stored matrices are from orthonormal")
     certify_.add_argument("target", type=Path, metavar="CHECKPOINT|RUN_FOLDER", help=_TARGET)
     certify_.add_argument("--exact", action="store_true", help="compute in exact integers and in balls: slow, tightest")
+    certify_.add_argument("--coq", action="store_true", help=_COQ_HELP)
     certify_.add_argument("--json", type=Path, metavar="FILE", help="write the certificate to FILE as well")
     certify_.set_defaults(run_command=_certify)
     check_ = commands.add_parser("check", help="compare a certificate with the checkpoint that it speaks of")
@@ -71,7 +77,11 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     formal = commands.add_parser("formal", help="build the theorems with Coq and print their axioms: proved")
     formal.set_defaults(run_command=_formal)
     arguments = parser.parse_args(argv)
-    return arguments.run_command(arguments)
+    try:
+        return arguments.run_command(arguments)
+    except Refused as refused:
+        print(f"refuted: {refused}", file=sys.stderr)
+        return 1
 
 
 def _count(text: str) -> int:
@@ -82,16 +92,19 @@ def _count(text: str) -> int:
 
 def _certify(arguments: argparse.Namespace) -> int:
     path, module = subject(arguments.target)
+    prover = prove if arguments.coq else None
     if arguments.exact:
         # Imported here, as python-flint is an extra.
         from proofs.balls import ball_distance
         from proofs.exact import ARITHMETIC, enclose_exactly
 
         certificate = certify(
-            path, module=module, arithmetic=ARITHMETIC, enclose=enclose_exactly, distance=ball_distance
+            path, module=module, arithmetic=ARITHMETIC, enclose=enclose_exactly, distance=ball_distance, prove=prover
         )
     else:
-        certificate = certify(path, module=module)
+        certificate = certify(path, module=module, prove=prover)
+    if arguments.coq and certificate.matrices and all(each.proved is None for each in certificate.matrices):
+        raise UnsuitableError(unproved(certificate))
     if arguments.json is not None:
         arguments.json.write_text(to_json(certificate), encoding="utf-8")
     print(as_text(certificate), end="")
@@ -103,7 +116,8 @@ def _certify(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     certificate = read(arguments.certificate)
     path, module = subject(arguments.target)
-    found = compare(certificate, path, module=module)
+    prover = prove if is_coq_here() else None
+    found = compare(certificate, path, module=module, prove=prover)
     for sentence in found.unchecked:
         print(f"not checked: {sentence}")
     for sentence in found.differences:

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float, Inexact, Int
+from jaxtyping import Float, Inexact, Int
 from torch import Tensor
 
 from stiefel.errors import NonFiniteError, StiefelError
@@ -98,7 +98,7 @@ def defect_bounds(point: Inexact[Tensor, "*b n p"], *, enclose: Enclose = enclos
         raise NonFiniteError("a matrix to certify", int((~wide.isfinite()).sum()), wide.numel())
     if (largest := float(wide.abs().max())) >= LARGEST:
         raise OutOfRangeError(largest)
-    real = _as_real(wide) if wide.is_complex() else wide
+    real = as_real(wide)
     each = [norms(enclose(matrix)) for matrix in real.reshape(-1, *real.shape[-2:]).numpy()]
     found = Bounds(*(max(values) for values in zip(*map(astuple, each), strict=True)))
     if not wide.is_complex():
@@ -142,6 +142,17 @@ def upwards(value: float) -> float:
     return math.nextafter(value * (1 + _SCALARS), math.inf) if value else 0.0
 
 
+def as_real(matrix: Inexact[Tensor, "*b n p"]) -> Float[Tensor, "*b m q"]:
+    """Return [[A, −B], [B, A]] for A + iB: the same spectral norm, column sums no smaller, and products to match.
+
+    A real matrix is returned as it is.
+    """
+    if not matrix.is_complex():
+        return matrix
+    real, imaginary = matrix.real, matrix.imag
+    return torch.cat([torch.cat([real, -imaginary], -1), torch.cat([imaginary, real], -1)], -2)
+
+
 def _on_grid(matrix: Float[np.ndarray, "n p"], exponents: Int[np.ndarray, "p"]) -> Float[np.ndarray, "n p"]:
     """Return each column rounded to multiples of 2^exponent; exact but for that, as is what is left over."""
     return np.ldexp(np.rint(np.ldexp(matrix, -exponents)), exponents)
@@ -181,9 +192,3 @@ def _spectral(matrix: Float[np.ndarray, "p p"]) -> float:
     missing = float(norm(matrix / scale - weighted @ vectors.T)) + gamma * float(norm(weighted)) * size
     excess = float(norm(vectors.T @ vectors - np.eye(len(matrix)))) + gamma * size**2
     return upwards(scale * ((1 + 2 * excess) * float(np.abs(values).max()) + 2 * missing))
-
-
-def _as_real(matrix: Complex[Tensor, "*b n p"]) -> Float[Tensor, "*b 2*n 2*p"]:
-    """Return [[A, −B], [B, A]] for A + iB: the same spectral norm, column sums no smaller, and products to match."""
-    real, imaginary = matrix.real, matrix.imag
-    return torch.cat([torch.cat([real, -imaginary], -1), torch.cat([imaginary, real], -1)], -2)

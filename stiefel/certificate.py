@@ -4,9 +4,10 @@ certificate = certify(Path("checkpoint.pt"))
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from stiefel.distances import Distance, map_distance
 SPLITTING = "float64 splitting"
 # A claim is a bound and this much more, so that the last digits of another machine can't refute it.
 MARGIN = 1e-4
+# (name, X, bound) -> how ‖XᵀX − I‖_F <= bound is proved of these floats, or None if it isn't.
+Prove = Callable[[str, Tensor, float], str | None]
+_Claims = Callable[[str, Tensor], dict[str, Any]]
 # Of a claim, rounded up. The margin is many times the width of a double, so the nearest double is still above.
 _DIGITS = Context(prec=5, rounding=ROUND_CEILING)
 
@@ -49,6 +53,7 @@ class CertifiedMatrix:
     lapack_ratio: ‖E‖₁ in units of n·eps of its dtype; LAPACK's own tests accept 30.
     parameterisation: of a "weight", its map.
     map_distance: of a "weight", ‖X − exact value of its map‖_F or more; None if no bound is known.
+    proved: how a proof assistant's kernel was given `frobenius` to check; None if it wasn't.
     """
 
     tensor: str
@@ -64,6 +69,7 @@ class CertifiedMatrix:
     lapack_ratio: float
     parameterisation: str | None = None
     map_distance: float | None = None
+    proved: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,12 +97,14 @@ def certify(
     arithmetic: str = SPLITTING,
     enclose: Enclose = enclose_defect,
     distance: Distance = map_distance,
+    prove: Prove | None = None,
     margin: float = MARGIN,
 ) -> Certificate:
     """Return the certificate of a checkpoint: bounds for every matrix of it that is orthonormal (residual <= 0.1).
 
     `module` is the one that the file was saved from, its weights loaded: what its parameterisations compute is
-    certified too. A state_dict alone doesn't say which map its free tensors belong to.
+    certified too. A state_dict alone doesn't say which map its free tensors belong to. `prove` has each claimed
+    Frobenius bound proved as well.
     Cost: 8np² flops in float64 for each matrix, and memory of the whole file.
     Raises: UnreadableError; NonFiniteError with the name of a tensor that holds NaN; OutOfRangeError.
     """
@@ -106,9 +114,10 @@ def certify(
     held = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     tensors = {name: value for name, value in held.items() if value.layout is torch.strided}
     stored = stored_matrices(state)
-    matrices = [_of_file(each, tall, enclose, margin) for each, tall in stored if tall is not None]
+    claims = partial(_claims, enclose=enclose, prove=prove, margin=margin)
+    matrices = [_of_file(each, tall, claims) for each, tall in stored if tall is not None]
     if module is not None:
-        matrices += [_of_module(*each, enclose, distance, margin) for each in attached_weights(module)]
+        matrices += [_of_module(*each, claims, distance, margin) for each in attached_weights(module)]
     return Certificate(
         file=path.name,
         sha256=digest,
@@ -130,12 +139,12 @@ def _record(name: str, tensor: Tensor) -> StoredTensor:
     return StoredTensor(name, _word(tensor.dtype), tuple(tensor.shape), tensor_digest(tensor))
 
 
-def _of_file(stored: StoredMatrix, tall: Tensor, enclose: Enclose, margin: float) -> CertifiedMatrix:
-    return CertifiedMatrix(stored.tensor, stored.kind, stored.shape, stored.side, **_claims(tall, enclose, margin))
+def _of_file(stored: StoredMatrix, tall: Tensor, claims: _Claims) -> CertifiedMatrix:
+    return CertifiedMatrix(stored.tensor, stored.kind, stored.shape, stored.side, **claims(stored.tensor, tall))
 
 
 def _of_module(
-    name: str, free: Tensor, adapter: OnStiefel, enclose: Enclose, distance: Distance, margin: float
+    name: str, free: Tensor, adapter: OnStiefel, claims: _Claims, distance: Distance, margin: float
 ) -> CertifiedMatrix:
     weight = adapter(free)
     tall = adapter.tall_of(weight)
@@ -147,17 +156,18 @@ def _of_module(
         "rows" if adapter.is_wide else "columns",
         parameterisation=name_of(type(adapter.map)),
         map_distance=None if how_far is None else _claim(how_far, margin),
-        **_claims(tall, enclose, margin),
+        **claims(name, tall),
     )
 
 
-def _claims(tall: Tensor, enclose: Enclose, margin: float) -> dict[str, Any]:
+def _claims(name: str, tall: Tensor, *, enclose: Enclose, prove: Prove | None, margin: float) -> dict[str, Any]:
     """Return the fields of a CertifiedMatrix that follow from the matrix alone."""
     found = defect_bounds(tall, enclose=enclose)
     ratio = upwards(found.one / (tall.shape[-2] * torch.finfo(tall.dtype).eps))
     values = {"frobenius": found.frobenius, "spectral": found.spectral, "entry": found.entry, "lapack_ratio": ratio}
     identity = {"tall_shape": tuple(tall.shape), "dtype": _word(tall.dtype), "sha256": tensor_digest(tall)}
-    return identity | {name: _claim(value, margin) for name, value in values.items()}
+    claimed = {field: _claim(value, margin) for field, value in values.items()}
+    return identity | claimed | {"proved": None if prove is None else prove(name, tall, claimed["frobenius"])}
 
 
 def _packed(

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
-from torch import nn
+from torch import Tensor, nn
 
-from stiefel.certificate import Certificate, CertifiedMatrix, StoredTensor, certify
+from stiefel.certificate import Certificate, CertifiedMatrix, Prove, StoredTensor, certify
 from stiefel.diagnose import UnreadableError
 from stiefel.errors import StiefelError
 
@@ -68,18 +68,25 @@ def read(path: Path) -> Certificate:
         raise CertificateError(path, f"a field is missing or of another kind ({error})") from error
 
 
-def compare(certificate: Certificate, path: Path, *, module: nn.Module | None = None) -> Comparison:
+def compare(
+    certificate: Certificate, path: Path, *, module: nn.Module | None = None, prove: Prove | None = None
+) -> Comparison:
     """Compare a certificate with a checkpoint: every hash, and every claim with a bound computed anew.
 
     Claims about computed weights need the `module` that `certify` had; they are compared where it computes the very
-    same bits.
+    same bits. What is claimed to be proved needs the `prove` that `certify` had, and is proved anew.
     Raises: UnreadableError if there is no such file; NonFiniteError with the name of a tensor that holds NaN.
     """
     differences, unchecked = [], []
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() != certificate.sha256:
         differences.append(f"{path.name} isn't the certified file: its SHA-256 differs")
+    proved = {each.tensor for each in certificate.matrices if each.proved is not None}
+
+    def again(name: str, tall: Tensor, bound: float) -> str | None:
+        return prove(name, tall, bound) if prove is not None and name in proved else None
+
     try:
-        now = certify(path, module=module, margin=0.0)
+        now = certify(path, module=module, prove=again, margin=0.0)
     except UnreadableError as error:
         if not differences:
             raise
@@ -96,6 +103,10 @@ def compare(certificate: Certificate, path: Path, *, module: nn.Module | None = 
             unchecked.append(f"{claimed.tensor}: {claimed.parameterisation} gives other last digits on this machine")
         else:
             differences += _refuted(claimed, each)
+            if claimed.proved is not None and prove is None:
+                unchecked.append(f"{claimed.tensor}: proved by {claimed.proved}; to prove it anew takes Coq")
+            elif claimed.proved not in (None, each.proved):
+                differences.append(f"{claimed.tensor}: claims a proof by {claimed.proved}, got {each.proved}")
     return Comparison(tuple(differences), tuple(unchecked))
 
 
