@@ -110,12 +110,14 @@ class Scale:
     """How a step is spread out; none of it changes what a step computes but by rounding, `average` aside.
 
     devices: processes on this machine, each with a device and a slice of the batch of its own; under torchrun or
-    SLURM their number is taken from there. accumulate: parts that a slice is worked off in. average: decay of an
+    SLURM their number is taken from there. shard_teacher: its weights are spread over the processes (FSDP) instead of
+    held by each. accumulate: parts that a slice is worked off in. average: decay of an
     exponential moving average of the student, evaluated beside it; 0 for none. checkpointing: activations are
     computed again in the backward pass instead of kept. compile: by torch.compile.
     """
 
     devices: int = 1
+    shard_teacher: bool = False
     accumulate: int = 1
     average: float = 0.0
     checkpointing: bool = False

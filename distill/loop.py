@@ -60,7 +60,7 @@ class _Trainer:
             undecayed=task.undecayed(),
         )
         self.peaks = [group["lr"] for group in built.param_groups]
-        self.module, self.optimiser = processes.setup(task.module, built, compiled=schedule.scale.compile)
+        self.module, self.optimiser = processes.setup(task.module, built, self._probe, compiled=schedule.scale.compile)
         self.average = Average(task.kept, schedule.scale.average) if schedule.scale.average else None
         self.step, self.train_seconds = 0, 0.0
         self.last_checkpoint: Path | None = None
@@ -162,6 +162,10 @@ class _Trainer:
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0) + value.detach().float() / count
         return totals
+
+    def _probe(self) -> Tensor:
+        part, *_ = _split(self.task.batch(0), self.schedule.scale.accumulate, self.processes.device)
+        return self.task.module(part)["loss"]
 
     def _non_finite(self, parts: dict[str, float]) -> NonFiniteLossError:
         return NonFiniteLossError(self.step, parts, self.task.indices(self.step), self.last_checkpoint)

@@ -40,8 +40,7 @@ class Processes:
             accelerator=kind,
             devices=[int(index)] if index and not is_many else count,
             num_nodes=nodes,
-            # A head that a method doesn't train gets no gradient, which DDP takes for an error unless told to look.
-            strategy=DDPStrategy(find_unused_parameters=True, timeout=_PATIENCE) if is_many else "auto",
+            strategy=DDPStrategy(timeout=_PATIENCE) if is_many else "auto",
             precision=_PRECISIONS[precision],  # pyright: ignore[reportArgumentType]
         )
 
@@ -83,10 +82,29 @@ class Processes:
             sys.exit(2)
         return result
 
-    def setup(self, module: nn.Module, optimiser: torch.optim.Optimizer, *, compiled: bool) -> tuple[Any, Any]:
-        """Return the module, run in the run's precision with gradients averaged over processes, and its optimiser."""
+    def setup(
+        self, module: nn.Module, optimiser: torch.optim.Optimizer, probe: Callable[[], Tensor], *, compiled: bool
+    ) -> tuple[Any, Any]:
+        """Return the module, run in the run's precision with gradients averaged over processes, and its optimiser.
+
+        probe: a loss, by which parameters that a method leaves without a gradient are found, such as a second head's.
+        DDP waits for every gradient unless told; looking for them in every step costs a walk through the graph.
+        """
+        if self.world > 1:
+            module._ddp_params_and_buffers_to_ignore = _without_gradient(module, probe)  # pyright: ignore
         forward: Any = torch.compile(module) if compiled else module
         return self.fabric.setup(forward, optimiser)
+
+    def shard(self, module: nn.Module) -> None:
+        """Spread a frozen module's weights over the processes (FSDP2); each layer is gathered when it runs."""
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        mesh = init_device_mesh(self.device.type, (self.world,))
+        for child in module.children():
+            if any(True for _ in child.parameters()):
+                fully_shard(child, mesh=mesh)
+        fully_shard(module, mesh=mesh)
 
     def gathering(self, module: Any, *, is_last: bool) -> AbstractContextManager[Any]:
         """Leave gradients unaveraged inside, but for the last of several backward passes that one step adds up."""
@@ -108,6 +126,16 @@ class Processes:
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum of a tensor over the processes."""
         return values if self.world == 1 else self.fabric.all_reduce(values, reduce_op="sum")  # pyright: ignore
+
+
+def _without_gradient(module: nn.Module, probe: Callable[[], Tensor]) -> list[str]:
+    was_training = module.training
+    module.eval()  # so that no running statistic takes the batch in twice
+    probe().backward()
+    module.train(was_training)
+    names = [name for name, each in module.named_parameters() if each.requires_grad and each.grad is None]
+    module.zero_grad()
+    return names
 
 
 def average_over_processes(values: Tensor) -> Tensor:

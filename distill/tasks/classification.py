@@ -41,7 +41,10 @@ class Classification(Task):
         # A stream of its own: whatever the projector draws, every method's student starts from the same weights.
         with seeded(config.seed + 1):
             distillations = _distillations(config, student, teacher)
-        distilled = Distilled(config, student, teacher.to(processes.device), distillations)
+        teacher.to(processes.device)
+        distilled = Distilled(config, student, teacher, distillations)
+        if config.scale.shard_teacher and processes.world > 1:
+            processes.shard(teacher)
         self.distilled = distilled.to(processes.device)
         self.module, self.kept = self.distilled, student
         self.student = student

@@ -49,12 +49,18 @@ def assert_close(one: Path, other: Path) -> None:
         assert [after[key] for key in losses] == pytest.approx([before[key] for key in losses], rel=TOLERANCE)
 
 
+FLAGS = {"its own command": [], "torchrun": ["--gamma", "1", "--normalise", "whiten"]}
+
+
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_two_processes_give_the_losses_of_one(launcher: str, tmp_path: Path) -> None:
-    flags = ["--gamma", "1", "--normalise", "whiten"] if launcher == "torchrun" else []
-    output = finish(start(launcher, tmp_path / "two", *flags))
-    assert output.count("run folder") == 1
-    run_small(tmp_path / "one", *flags)
+    sharded = ["--scale.shard_teacher", "true"] if launcher == "torchrun" else []
+    process = start(launcher, tmp_path / "two", *FLAGS[launcher], *sharded)
+    output, errors = process.communicate(timeout=LIMIT_SECONDS)
+    assert process.returncode == 0, errors.decode()
+    assert output.decode().count("run folder") == 1
+    assert "unused parameters" not in errors.decode()
+    run_small(tmp_path / "one", *FLAGS[launcher])
     assert_close(tmp_path / "one", tmp_path / "two")
     config = (tmp_path / "two" / "config.yaml").read_text()
     assert ("devices: 2" in config) == (launcher == "its own command")
