@@ -60,7 +60,9 @@ def build(
     backbone = _create(name, wanted, shape or {})
     if weights not in ("", PRETRAINED):
         load_weights(name, backbone.native, read_weights(Path(weights)), weights)
-    return backbone if pixels is None else renormalise(backbone, pixels)
+    if pixels is not None:
+        renormalise(backbone, pixels)
+    return backbone
 
 
 def from_pretrained(folder: Path | str) -> Backbone:

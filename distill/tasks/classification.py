@@ -74,6 +74,11 @@ class Classification(Task):
         self.module = self.distilled.to(config.device)
 
     @property
+    def student(self) -> Backbone:
+        """What is exported: the student without projector."""
+        return self.distilled.student
+
+    @property
     def steps_per_epoch(self) -> int:
         return self.labelled.per_epoch
 
