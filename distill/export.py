@@ -25,7 +25,7 @@ def export(source: Path, folder: Path, *, onnx: bool) -> list[Path]:
     """
     if folder.exists() and any(folder.iterdir()):
         raise RunFolderError(folder, "holds something already", "choose another folder with --out")
-    run = source if source.is_dir() else source.parents[1]
+    run = source if source.is_dir() else source.resolve().parents[1]
     task_name, config = recipes.read(run / "config.yaml")
     task = tasks.get(task_name).untaught(config)
     load_weights(task.module, source)

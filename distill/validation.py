@@ -51,6 +51,8 @@ def validate(config: Config) -> None:
         for key, value in model.shape.items():
             _at_least(f"{role}.{key}", value, 1)
         models.check(role, model.name, model.shape)
+    if not config.teacher.weights:
+        raise RecipeError("teacher.weights", "train, pretrained or a path", config.teacher.weights)
     counts = {"evaluations": config.evaluations, "data.labels_per_class": config.data.labels_per_class}
     for key, value in counts.items():
         _at_least(key, value, 1)
