@@ -52,6 +52,11 @@ def test_a_shape_key_that_a_model_does_not_take_is_refused(name: str) -> None:
             models.check("student", name, {key: 4})
 
 
+def test_a_shape_is_never_ignored() -> None:
+    with pytest.raises(RecipeError, match=r"model\.width.*expected 0, as 'timm:resnet18' has a shape of its own"):
+        build("timm:resnet18", shape={"width": 8})
+
+
 def test_a_recipe_refuses_the_shape_of_a_librarys_model_and_a_name_it_does_not_know() -> None:
     with pytest.raises(RecipeError, match=r"student\.width.*expected 0, as 'timm:resnet18' has a shape of its own"):
         small("--student.name", "timm:resnet18")
