@@ -53,16 +53,18 @@ def paths(folder: Path) -> list[Path]:
     return sorted(path for path in found if re.fullmatch(r"step-\d{8,}\.pt", path.name))
 
 
-def load_weights(module: nn.Module, folder: Path) -> None:
-    """Load the last checkpoint's weights into `module`.
+def load_weights(module: nn.Module, source: Path) -> dict[str, Any]:
+    """Load a checkpoint's weights, of a run folder the last one's, into `module`, and return its whole state.
 
     Raises: CheckpointError if there is none, it is damaged, or it holds another module's weights.
     """
-    found = paths(folder)
-    if not found:
-        raise CheckpointError(folder / "checkpoints", "there is none", previous=None)
+    found = paths(source) if source.is_dir() else [source]
+    if not found or not found[-1].is_file():
+        raise CheckpointError(source, "there is none", previous=None)
     try:
-        module.load_state_dict(load(found[-1])["module"])
+        state = load(found[-1])
+        module.load_state_dict(state["module"])
     except RuntimeError as error:
         reason = shorten(str(error), _LONGEST_REASON)  # torch lists every key that doesn't fit
         raise CheckpointError(found[-1], f"it doesn't fit this recipe ({reason})", previous=None) from error
+    return state

@@ -17,6 +17,7 @@ from distill import tasks
 from distill.checkpoint import load_weights
 from distill.compare import REPORT, compare, entries
 from distill.errors import DistillError, InterruptedRunError, RecipeError
+from distill.export import export
 from distill.processes import is_first_process, leave
 from distill.report import console_table
 from distill.report.verdict import verdict
@@ -56,6 +57,7 @@ def _dispatch(words: list[str]) -> int:
     _add_train(commands)
     _add_compare(commands)
     _add_evaluate(commands)
+    _add_export(commands)
     arguments, keys = parser.parse_known_args(words)
     return arguments.run_command(arguments, keys, words)
 
@@ -76,6 +78,14 @@ def _add_compare(commands: argparse._SubParsersAction) -> None:
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "evaluate", "print the figures of a trained run's last checkpoint", _evaluate)
     parser.add_argument("run", type=Path, help="a run folder")
+
+
+def _add_export(commands: argparse._SubParsersAction) -> None:
+    parser = _add(commands, "export", "write a trained student as files that load anywhere", _export)
+    parser.add_argument("source", type=Path, metavar="RUN|CHECKPOINT", help="a run folder, or one of its checkpoints")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the files go")
+    parser.add_argument("--average", action="store_true", help="the weights' moving average, not the last step's")
+    parser.add_argument("--onnx", action="store_true", help="write model.onnx beside config.json and model.safetensors")
 
 
 def _add(commands: argparse._SubParsersAction, name: str, summary: str, run) -> console.Parser:
@@ -136,14 +146,25 @@ def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -
 
 
 def _evaluate(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
-    if keys:
-        raise console.UsageError(f"unrecognized arguments: {' '.join(keys)}; see 'distill evaluate --help'")
+    _refuse("evaluate", keys)
     read_summary(arguments.run)
     task_name, config = recipes.read(arguments.run / "config.yaml")
     task = tasks.get(task_name).untaught(config)
     load_weights(task.module, arguments.run)
     _print_figures(task.evaluate())
     return 0
+
+
+def _export(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
+    _refuse("export", keys)
+    for path in export(arguments.source, arguments.out, onnx=arguments.onnx, is_averaged=arguments.average):
+        print(path)
+    return 0
+
+
+def _refuse(command: str, keys: list[str]) -> None:
+    if keys:
+        raise console.UsageError(f"unrecognized arguments: {' '.join(keys)}; see 'distill {command} --help'")
 
 
 def _print_figures(figures: dict[str, object]) -> None:

@@ -29,7 +29,7 @@ class ModelError(DistillError):
     @classmethod
     def no_weights(cls, name: str, error: Exception) -> "ModelError":
         """Return the error for published weights that can't be had."""
-        reason = f"its pretrained files can't be had ({str(error).splitlines()[0]})"
+        reason = f"its pretrained files can't be had ({(str(error) or type(error).__name__).splitlines()[0]})"
         return cls(name, reason, cure="connect to the network once, or give weights that are on this machine")
 
     @classmethod

@@ -71,6 +71,8 @@ def validate(config: Config) -> None:
         for key, value in model.shape.items():
             _at_least(f"{role}.{key}", value, 1)
         models.check(role, model.name, model.shape)
+    if not config.teacher.weights:
+        raise RecipeError("teacher.weights", "train, pretrained or a path", config.teacher.weights)
     _at_least("evaluations", config.evaluations, 1)
     _check_data(config.data)
     budget.parse(config.budget)

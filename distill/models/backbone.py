@@ -98,7 +98,7 @@ class Backbone(nn.Module, ABC):
         """
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write config.json and model.safetensors, which `from_pretrained` and the library it comes from read."""
 
     def undecayed(self) -> list[nn.Parameter]:

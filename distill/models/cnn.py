@@ -37,7 +37,7 @@ class ConvNet(Backbone):
         if on:  # a second forward pass would move its batch norms' running statistics twice
             raise ModelError("convnet", "it has no gradient checkpointing", cure="turn it off; it is small")
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         write_folder(folder, self, {"model": "convnet", "width": self.width})
 
 

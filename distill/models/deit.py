@@ -74,7 +74,7 @@ class DeiT(Backbone):
     def checkpointing(self, on: bool) -> None:
         self._is_checkpointed = on
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         write_folder(folder, self, {"model": "deit", **self.settings})
 
 

@@ -13,10 +13,11 @@ from distill.models.backbone import Backbone
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
-def write_folder(folder: Path, model: Backbone, settings: dict[str, Any]) -> None:
+def write_folder(folder: Path | str, model: Backbone, settings: dict[str, Any]) -> None:
     """Write a model of ours; `settings` is what its builder takes beyond the images' and the classes' numbers."""
     content = {key: getattr(model, key) for key in ("classes", "image_size", "channels")}
     content["normalisation"] = model.normalisation and asdict(model.normalisation)
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps({**settings, **content}, indent=2) + "\n", encoding="utf-8")

@@ -51,16 +51,20 @@ def build(
     shape: of its entry's keys, those that aren't left at their defaults.
     keep_head: weights of a library's model keep their head, whatever its classes (a teacher's); without it,
     other classes get an untrained head.
-    pixels: how the images are normalised; weights that expect another normalisation are given it.
+    pixels: how the images are normalised; weights that expect another normalisation are given it. Pretrained ones and
+    those of a saved folder say what they expect, a file of weights doesn't.
 
-    Raises: ModelError; MissingExtraError; RecipeError for a shape that doesn't go together.
+    Raises: ModelError; MissingExtraError; RecipeError for a shape that the model doesn't take.
     """
+    check("model", name, shape or {})
     has_own_head = keep_head and weights != "" and name not in MODELS
     wanted = Wanted(None if has_own_head else classes, image_size, channels, weights == PRETRAINED)
     backbone = _create(name, wanted, shape or {})
     if weights not in ("", PRETRAINED):
         load_weights(name, backbone.native, read_weights(Path(weights)), weights)
-    return backbone if pixels is None else renormalise(backbone, pixels)
+    if pixels is not None:
+        renormalise(backbone, pixels)
+    return backbone
 
 
 def from_pretrained(folder: Path | str) -> Backbone:

@@ -80,11 +80,11 @@ class TimmBackbone(Backbone):
         except AssertionError as error:
             raise ModelError(self.name, "it has no gradient checkpointing", cure="turn it off") from error
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         timm = extras.load("timm", needed_by=f"model {self.name}")
         size = (self.channels, self.image_size, self.image_size)
         pixels = {"mean": self.normalisation.mean, "std": self.normalisation.std} if self.normalisation else {}
-        folder.mkdir(parents=True, exist_ok=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
         timm.models.save_for_hf(self.model, folder, safe_serialization=True, data_config={"input_size": size, **pixels})
 
     @property
@@ -109,10 +109,11 @@ class TimmBackbone(Backbone):
         if not isinstance(features, Tensor) or self.as_map(features).shape[1] != self.feature_dim:
             raise ModelError.no_map(self.name, features.shape if isinstance(features, Tensor) else ())
         self._gives_tokens = features.ndim == 3
-        reads_a_token = self.special > 0 and self.model.global_pool != "avg"
-        logits, pooled = self.model.forward_head(features), self._head(self.as_map(features).mean((-2, -1)))
-        # Heads that pool agree to rounding, 1e-6; VGG's, which convolves before it pools, is off by 1e-1.
-        self._head_pools = not reads_a_token and bool((logits - pooled).abs().max() <= 1e-4 * logits.abs().max())
+        self._head_pools = False
+        if self.special == 0 or self.model.global_pool == "avg":  # otherwise it reads a token
+            logits, pooled = self.model.forward_head(features), self._head(self.as_map(features).mean((-2, -1)))
+            # Heads that pool agree to rounding, 1e-6; VGG's, which convolves before it pools, is off by 1e-1.
+            self._head_pools = bool((logits - pooled).abs().max() <= 1e-4 * logits.abs().max())
         self.model.train(was_training)
 
 

@@ -92,10 +92,10 @@ class TransformersBackbone(Backbone):
         else:
             self.model.activation_checkpointing_enable()
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         self.model.save_pretrained(folder)
         if self.normalisation:
-            _write_normalisation(folder, self.normalisation, self.image_size)
+            _write_normalisation(Path(folder), self.normalisation, self.image_size)
 
     @property
     def native(self) -> nn.Module:

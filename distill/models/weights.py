@@ -1,8 +1,8 @@
 """Weights from a local file or folder into a model, or one sentence that says which don't fit."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from distill.errors import ModelError
 from distill.models.folder import WEIGHTS
 
+# What torch's unpickler and safetensors raise for bytes that are something else.
+_UNREADABLE = (OSError, EOFError, SafetensorError, UnpicklingError, RuntimeError, ValueError, LookupError)
 _NAMED = 4  # keys that an error lists
 
 
@@ -26,7 +28,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     file = path / WEIGHTS if path.is_dir() else path
     try:
         loaded: Any = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except _UNREADABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(str(path), f"no weights can be read from it ({reason})", cure="check the path") from error
     for key in ("model", "state_dict"):

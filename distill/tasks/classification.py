@@ -47,7 +47,11 @@ class Classification(Task):
             processes.shard(teacher)
         self.distilled = distilled.to(processes.device)
         self.module, self.kept = self.distilled, student
-        self.student = student
+
+    @property
+    def student(self) -> Backbone:
+        """What is exported: the student without projector."""
+        return self.distilled.student
 
     @property
     def steps_per_epoch(self) -> int:

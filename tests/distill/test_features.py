@@ -144,7 +144,9 @@ def test_they_are_seen_inside_torch_compile_or_refused() -> None:
 def test_pixels_converted_on_the_way_change_no_name(pixels: Tensor) -> None:
     model = small_models.build("deit")
     model.normalisation = Normalisation((0.5,) * 3, (0.5,) * 3)
-    wrapped = renormalise(model, Normalisation((0.1,) * 3, (0.2,) * 3))
-    with intermediate(wrapped, ["norm"]) as maps:
-        output = wrapped(pixels)
+    names = layer_names(model)
+    renormalise(model, Normalisation((0.1,) * 3, (0.2,) * 3))
+    assert layer_names(model) == [*names, "conversion"]
+    with intermediate(model, ["norm"]) as maps:
+        output = model(pixels)
     assert torch.equal(maps["norm"], output.map)

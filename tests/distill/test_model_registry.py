@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,14 @@ def test_the_papers_students_have_their_parameters(name: str, count: int, plain:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_shape_key_that_a_model_does_not_take_is_refused(name: str) -> None:
-    for key in {"width", "depth", "heads", "patch"} - set(MODELS[name].keys):
+    for key in sorted({"width", "depth", "heads", "patch"} - set(MODELS[name].keys)):
         with pytest.raises(RecipeError, match=rf"student\.{key}.*expected 0, as '{name}'.*got 4"):
             models.check("student", name, {key: 4})
+
+
+def test_a_shape_is_never_ignored() -> None:
+    with pytest.raises(RecipeError, match=r"model\.width.*expected 0, as 'timm:resnet18' has a shape of its own"):
+        build("timm:resnet18", shape={"width": 8})
 
 
 def test_a_recipe_refuses_the_shape_of_a_librarys_model_and_a_name_it_does_not_know() -> None:
@@ -160,13 +166,17 @@ def test_weights_see_the_pixels_that_they_expect(name: str, tmp_path: Path) -> N
     # Two roundings of pixels up to 5 pass through some ten layers: 1e-5, where the wrong pixels are off by 1e-1.
     assert torch.allclose(built(normalised(given)).logits, expected, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(model(normalised(given)).logits, expected, atol=1e-5, rtol=1e-4)
-    assert built.native.state_dict().keys() == model.native.state_dict().keys()
+    assert built.state_dict().keys() == model.state_dict().keys()
+    assert torch.equal(deepcopy(built)(normalised(given)).logits, built(normalised(given)).logits)
+    built.save(tmp_path / "again")
+    assert models.from_pretrained(tmp_path / "again").normalisation == model.normalisation
 
 
 def test_weights_that_expect_nothing_in_particular_take_the_data_as_they_are() -> None:
     given = Normalisation((0.5,) * 3, (0.2,) * 3)
     model = models.build("deit", classes=5, image_size=SIZE, channels=CHANNELS, pixels=given)
-    assert type(model).__name__ == "DeiT"
+    pixels = torch.randn(2, CHANNELS, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(model(pixels).logits, model.forward(pixels).logits)
     assert model.normalisation == given
 
 

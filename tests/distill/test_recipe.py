@@ -138,6 +138,8 @@ def test_an_unknown_parameterisation_is_refused_with_the_valid_ones() -> None:
         ("data: null", "data", "data.batch_size"),
         ("data: {shift: null}", "data.shift", "a whole number"),
         ("student: {width: 30}", "student.heads", "a divisor"),
+        ("teacher: {weights: ''}", "teacher.weights", "train, pretrained or a path"),
+        ("student: {name: timm:resnet18, width: 8}", "student.width", "has a shape of its own"),
         ("teacher: {optimiser: {lr: 0}}", "teacher.optimiser.lr", "above 0"),
         ("optimiser: {warmup: 1}", "optimiser.warmup", "warmup < 1"),
         ("evaluations: 0", "evaluations", ">= 1"),

@@ -18,8 +18,8 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.S)
 
 
-def test_the_example_of_distilling_ones_own_model_runs() -> None:
-    (code,) = blocks("docs/distil-your-own-model.md")
+@pytest.mark.parametrize("code", blocks("docs/distil-your-own-model.md"), ids=["features", "timm", "transformers"])
+def test_the_examples_of_distilling_ones_own_model_run(code: str) -> None:
     exec(code, {})
 
 
