@@ -13,7 +13,7 @@ import torch
 from small_runs import SMALL, figures, run_small
 
 from distill import checkpoint
-from distill.processes import Processes
+from distill.processes import Processes, _found, is_first_process
 from distill.run_folder import read_summary
 
 LIMIT_SECONDS = 120
@@ -21,6 +21,7 @@ LIMIT_SECONDS = 120
 TOLERANCE = 1e-4
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 LAUNCHERS = {
+    "one process": [sys.executable, "-m", "distill"],
     "its own command": [sys.executable, "-m", "distill"],
     "torchrun": [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "--", "distill"],
 }
@@ -52,7 +53,7 @@ def assert_close(one: Path, other: Path) -> None:
 FLAGS = {"its own command": [], "torchrun": ["--gamma", "1", "--normalise", "whiten"]}
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", FLAGS)
 def test_two_processes_give_the_losses_of_one(launcher: str, tmp_path: Path) -> None:
     sharded = ["--scale.shard_teacher", "true"] if launcher == "torchrun" else []
     process = start(launcher, tmp_path / "two", *FLAGS[launcher], *sharded)
@@ -86,6 +87,37 @@ def test_a_folder_that_is_taken_stops_both_processes(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 2
     assert errors.decode().count("add --resume") == 1
+
+
+def test_a_launchers_processes_are_counted_and_a_shell_in_an_allocation_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_PROCID", "SLURM_JOB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert _found() is None
+    for name, value in {"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "vkd"}.items():
+        monkeypatch.setenv(name, value)
+    assert _found() == (4, 2)
+    assert not is_first_process()
+    monkeypatch.setenv("SLURM_JOB_NAME", "bash")
+    assert _found() is None
+    for name, value in {"TORCHELASTIC_RUN_ID": "a", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "6"}.items():
+        monkeypatch.setenv(name, value)
+    assert _found() == (2, 3)
+
+
+def test_checkpointed_activations_change_no_loss(tmp_path: Path) -> None:
+    run_small(tmp_path / "kept")
+    run_small(tmp_path / "computed", "--scale.checkpointing", "true")
+    assert_close(tmp_path / "kept", tmp_path / "computed")
+
+
+@pytest.mark.nightly
+def test_a_compiled_run_has_the_losses_of_an_eager_one(tmp_path: Path) -> None:
+    run_small(tmp_path / "eager")
+    # In a process of its own: Dynamo can't trace the shape checker of the tests.
+    finish(start("one process", tmp_path / "compiled", "--scale.compile", "true"))
+    assert_close(tmp_path / "eager", tmp_path / "compiled")
 
 
 # Long enough that a kill lands inside the run.
