@@ -25,6 +25,11 @@ class Distilled(nn.Module):
         # In a tuple it isn't a submodule: checkpoints don't hold the frozen teacher, optimisers don't see it.
         self._teacher = (teacher.eval().requires_grad_(False),)
 
+    @property
+    def teacher(self) -> Backbone:
+        """The frozen teacher."""
+        return self._teacher[0]
+
     def logits(self, pixels: Tensor) -> Tensor:
         """Return the logits that are evaluated: both heads' mean where the distillation head was trained."""
         output = self.student(pixels)
