@@ -24,8 +24,8 @@ _SHIFTS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 _QUIET = "#5b6570"
 
 QUANTITIES = {
-    "distance": "attention distance, pixels",
-    "shift_agreement": "kept after a 1-pixel shift",
+    "distance": "attention distance, px",
+    "shift_agreement": "kept after 1 px shift",
     "energy_correlation": "energy correlation",
 }
 
