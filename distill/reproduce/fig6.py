@@ -36,14 +36,14 @@ def needed(config: Config) -> list[Entry]:
 
 
 def analyse(study: Study) -> Finding:
-    """Measure every run against the student that saw no teacher, paired by seed."""
+    """Measure every run and compare the students, paired by seed."""
     measured = study.measured(_measure, QUANTITIES)
-    sentences = [each for name in measured.runs if name != BASELINE for each in measured.sentences(name, BASELINE)]
     run = measured.runs[BASELINE][0]
-    sentences.append(
+    reference = (
         f"For comparison: the teacher keeps {run['teacher_shift_agreement']:.3f} of its decisions after a shift, and "
         f"attention to every patch alike has distance {run['uniform_distance']:.3f}."
     )
+    sentences = [*measured.all_sentences(), reference]
     return Finding(measured.figures(), measured.table(), sentences, _picture(measured))
 
 

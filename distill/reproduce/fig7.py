@@ -14,7 +14,6 @@ from distill.reproduce.attention import agreement, attention_maps, energy
 from distill.reproduce.experiment import Experiment, Finding, Study
 from distill.reproduce.methods import entries
 from distill.reproduce.trained import Trained, in_parts
-from distill.results import BASELINE
 
 _IMAGES, _SHOWN = 800, 8
 
@@ -35,8 +34,8 @@ def analyse(study: Study) -> Finding:
     measured = study.measured(_measure, QUANTITIES)
     shown = {name: _maps(study.trained(name, study.comparison.seeds[0])) for name in measured.runs}
     maps = {name: {key: each.tolist() for key, each in kinds.items()} for name, kinds in shown.items()}
-    sentences = [each for name in shown if name != BASELINE for each in measured.sentences(name, BASELINE)]
-    return Finding({**measured.figures(), "maps": maps}, measured.table(), sentences, _picture(shown))
+    figures = {**measured.figures(), "maps": maps}
+    return Finding(figures, measured.table(), measured.all_sentences(), _picture(shown))
 
 
 def class_attention(run: Trained, pixels: Tensor) -> Float[Tensor, "batch h w"]:

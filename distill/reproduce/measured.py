@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from distill.report.table import Table, plus_minus
@@ -35,6 +36,10 @@ class Measured:
             difference(said.capitalize(), first, second, self.difference(key, first, second), digits=3)
             for key, said in self.said.items()
         ]
+
+    def all_sentences(self) -> list[str]:
+        """Return the differences of every two methods, the later one minus the earlier one."""
+        return [each for earlier, later in combinations(self.runs, 2) for each in self.sentences(later, earlier)]
 
     def table(self, note: str = _NOTE) -> Table:
         """Return a row a quantity and a column a method."""

@@ -134,5 +134,6 @@ def test_measured_quantities_are_compared_by_seed_and_only_as_far_as_the_seeds_t
     measured = Measured(runs, {"x": "width"})
     assert measured.sentences("a", "b") == ["Width, a − b: +1.000 ± 0.000."]
     assert "can't tell from 0" in measured.sentences("a", "c")[0]
+    assert [each.split(":")[0] for each in measured.all_sentences()] == ["Width, b − a", "Width, c − a", "Width, c − b"]
     assert [row[0] for row in measured.table().rows] == ["width"]
     assert measured.figures()["runs"] == runs
