@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from distill import budget
 from distill.compare import Entry
 from distill.config import Config
-from distill.report.picture import band, blank, tidy
+from distill.report.picture import blank, tidy
 from distill.report.table import Table, plus_minus
 from distill.reproduce.experiment import Experiment, Finding, Study
 from distill.reproduce.measured import as_figures, difference
@@ -63,8 +65,10 @@ def analyse(study: Study) -> Finding:
             for method, gain in zip(methods[:-1], gains, strict=True)
             if method is not methods[0]
         ]
-    note = "± is the half-width of Student's 95 % interval over seeds; gains are paired by seed."
-    table = Table(["projector", f"final {metric}, %", "VkD's gain over it, %"], rows, note)
+    note = (
+        "± is the half-width of Student's 95 % interval over seeds; gains are over the row's projector, paired by seed."
+    )
+    table = Table(["projector", f"final {metric}, %", "VkD's gain, %"], rows, note)
     return Finding({"metric": metric, "schedules": figures}, table, sentences, _picture(schedules, metric))
 
 
@@ -76,15 +80,24 @@ def _picture(schedules: dict[str, Sequence[Method]], metric: str) -> Figure:
     picture = blank(9, 3.8)
     axes = picture.subplots(1, 2, sharey=True)
     for each, (schedule, methods) in zip(axes, schedules.items(), strict=True):
-        for method in methods:
-            steps = [record["step"] for record in method.runs[0].evaluations]
-            values = [[100 * record[metric] for record in run.evaluations] for run in method.runs]
-            band(each, steps, values, colour=colour(method.name), label=_projector(method))
-        each.set(xlabel="optimiser steps", title=f"{schedule.capitalize()}")
+        for place, method in enumerate(methods):
+            _curve(each, method, metric, place)
+        each.set(xlabel="optimiser steps (bars: 95 % intervals at the end)", title=schedule.capitalize(), ylim=(0, 100))
         tidy(each)
     axes[0].set_ylabel(f"test {metric}, %")
     axes[1].legend(loc="lower right")
     return picture
+
+
+def _curve(axes: Axes, method: Method, metric: str, place: int) -> None:
+    """Draw the mean over seeds, and its interval beside the end: five bands over each other show nothing."""
+    steps = [record["step"] for record in method.runs[0].evaluations]
+    values = np.array([[100 * record[metric] for record in run.evaluations] for run in method.runs])
+    axes.plot(steps, values.mean(0), color=colour(method.name), label=_projector(method), linewidth=1.8)
+    end = method.estimate(metric)
+    width = None if end.count < 2 else 100 * end.half_width
+    beside = steps[-1] * (1.03 + 0.03 * place)
+    axes.errorbar(beside, 100 * end.mean, yerr=width, fmt="o", markersize=4, color=colour(method.name), capsize=2)
 
 
 EXPERIMENT = Experiment("Figure 5: projectors against training time", 3, needed, analyse)
