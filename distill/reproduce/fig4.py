@@ -28,8 +28,9 @@ _IMAGES, _DIRECTIONS, _SEED = 128, 8, 0
 _NOISE, _PLANE = np.linspace(-1, 1, 21).tolist(), np.linspace(-1, 1, 13).tolist()
 _READ_AT = 0.5
 
+# Of the loss at that noise, along both ways of every direction, to the clean loss.
 QUANTITIES = {
-    "rise": f"loss at noise {_READ_AT:g} / clean loss",
+    "rise": f"loss ratio at noise {_READ_AT:g}",
     "spread": "spread over directions",
 }
 
