@@ -24,7 +24,9 @@ def gain_in_words(comparison: Comparison, method: Method, *, over: Method) -> st
         return f"{method.name}: {said} over {over.name}, from a single seed: no interval."
     if not gain.is_clear_of_zero:
         return f"{method.name}: {said}, which these seeds can't tell from {over.name}."
-    return f"{method.name} {'gains' if gain.mean > 0 else 'loses'} {said} over {over.name}."
+    if gain.mean < 0:
+        return f"{method.name} loses {plus_minus(comparison.gain(over, over=method))} % against {over.name}."
+    return f"{method.name} gains {said} over {over.name}."
 
 
 def _ties(comparison: Comparison, methods: list[Method]) -> list[str]:

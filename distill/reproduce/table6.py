@@ -31,6 +31,7 @@ def analyse(study: Study) -> Finding:
     metric = study.comparison.metric
     values = {cell: method.estimate(metric) for cell, method in cells.items()}
     steps = [(("vkd", each), ("linear", each)) for each in _NORMALISATIONS]
+    steps += [(("vkd", _PAPERS), (each, _PAPERS)) for each in _OTHERS]
     steps += [((each, other), (each, "none")) for each, other in product(_CROSSED, _NORMALISATIONS[1:])]
     differences = {(one, two): study.comparison.gain(cells[one], over=cells[two]) for one, two in steps}
     figures = {
@@ -57,7 +58,7 @@ def _cell(name: str, normalise: str) -> Entry:
 
 
 def _said(cell: tuple[str, str]) -> str:
-    return f"{_LABELS[cell[0]]} + {cell[1]}"
+    return f"({_LABELS[cell[0]]}, {cell[1]})"
 
 
 def _table(study: Study, cells: dict[tuple[str, str], Method]) -> Table:
