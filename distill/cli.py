@@ -1,4 +1,4 @@
-"""`distill`: train, evaluate and compare.
+"""`distill`: train, evaluate, compare, and the paper's tables and figures.
 
 distill compare classification --recipe digits --parameterisation exponential,cayley,riemannian --seeds 3
 """
@@ -13,13 +13,15 @@ from pathlib import Path
 from rich.console import Console
 
 from distill import recipe as recipes
-from distill import tasks
+from distill import reproduce, tasks
 from distill.checkpoint import load_weights
 from distill.compare import REPORT, compare, entries
+from distill.config import Config
 from distill.errors import DistillError, InterruptedRunError, RecipeError
 from distill.export import export
 from distill.processes import is_first_process, leave
 from distill.report import console_table
+from distill.report.table import for_terminal
 from distill.report.verdict import verdict
 from distill.run_folder import read_summary
 from distill.train import train
@@ -58,6 +60,7 @@ def _dispatch(words: list[str]) -> int:
     _add_compare(commands)
     _add_evaluate(commands)
     _add_export(commands)
+    _add_reproduce(commands)
     arguments, keys = parser.parse_known_args(words)
     return arguments.run_command(arguments, keys, words)
 
@@ -88,6 +91,17 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--onnx", action="store_true", help="write model.onnx beside config.json and model.safetensors")
 
 
+def _add_reproduce(commands: argparse._SubParsersAction) -> None:
+    parser = _add(commands, "reproduce", "make a table or figure of the paper", _reproduce)
+    parser.add_argument("experiment", help="one of the names below")
+    _add_recipe(parser)
+    parser.add_argument("--seeds", type=_positive, metavar="N", help="seeds 0 … N-1 (default: the number below)")
+    parser.add_argument("--out", type=Path, help="folder of runs, pictures and figures (default runs/reproduce-RECIPE)")
+    parser.add_argument("--resume", action="store_true", help="go on, or draw a finished experiment anew")
+    listed = [f"  {name:<8}{each.title}; {each.seeds} seeds" for name, each in reproduce.EXPERIMENTS.items()]
+    parser.epilog = "\n".join(["experiments, which share runs in one folder:", *listed, "", parser.epilog or ""])
+
+
 def _add(commands: argparse._SubParsersAction, name: str, summary: str, run) -> console.Parser:
     # No abbreviations: `--seed 3` would be read as compare's `--seeds 3`.
     description = f"{summary.capitalize()}."
@@ -99,9 +113,13 @@ def _add(commands: argparse._SubParsersAction, name: str, summary: str, run) -> 
 
 def _add_recipe_options(parser: console.Parser) -> None:
     parser.add_argument("task", help=f"one of {', '.join(tasks.TASKS)}")
-    parser.add_argument("--recipe", default="digits", help="a recipe of the task's, or a YAML file (default digits)")
+    _add_recipe(parser)
     parser.add_argument("--run", type=Path, help="the run folder (default: under runs/, named after what is run)")
     parser.add_argument("--resume", action="store_true", help="continue the run that the folder holds")
+
+
+def _add_recipe(parser: console.Parser) -> None:
+    parser.add_argument("--recipe", default="digits", help="a recipe of the task's, or a YAML file (default digits)")
     parser.epilog = "recipe keys, each of which overrides the recipe's value:\n" + recipes.keys_help()
 
 
@@ -119,12 +137,7 @@ def _train(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> 
 
 def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
     tasks.get(arguments.task)
-    for key in ("--seed", "--projector"):
-        if any(word.split("=")[0] == key for word in keys):
-            raise RecipeError(key, "a key that isn't compared", key, cure="it is what the comparison varies")
-    config = recipes.load(arguments.task, arguments.recipe, keys)
-    if config.alpha == 0:
-        raise RecipeError("alpha", "a weight above 0", config.alpha, cure="a comparison has its own run without")
+    config = _compared_config(arguments.task, arguments.recipe, keys, varied=("seed", "projector"))
     names = [name.strip() for name in arguments.parameterisation.split(",")]
     methods = entries(list(dict.fromkeys(names)))
     folder = arguments.run or _RUNS / f"compare-{arguments.task}-{Path(arguments.recipe).stem}"
@@ -142,6 +155,38 @@ def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -
     for sentence in [*verdict(comparison), *comparison.notes]:
         print(sentence)
     print(f"report: {folder / REPORT}")
+    return 0
+
+
+def _compared_config(task: str, recipe: str, keys: list[str], *, varied: Sequence[str]) -> Config:
+    for key in varied:
+        if any(word.split("=")[0] == f"--{key}" for word in keys):
+            raise RecipeError(key, "a key that isn't compared", f"--{key}", cure="it is what the comparison varies")
+    config = recipes.load(task, recipe, keys)
+    if config.alpha == 0:
+        raise RecipeError("alpha", "a weight above 0", config.alpha, cure="a comparison has its own run without")
+    return config
+
+
+def _reproduce(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
+    experiment = reproduce.get(arguments.experiment)
+    config = _compared_config(reproduce.TASK, arguments.recipe, keys, varied=("seed", *reproduce.VARIED))
+    recipe = Path(arguments.recipe).stem
+    folder = arguments.out or _RUNS / f"reproduce-{recipe}"
+    finding = reproduce.reproduce(
+        arguments.experiment,
+        experiment,
+        config,
+        recipe=recipe,
+        seeds=arguments.seeds or experiment.seeds,
+        folder=folder,
+        command=["distill", *words],
+        resume=arguments.resume,
+    )
+    Console().print(for_terminal(finding.table, experiment.title))
+    for sentence in finding.sentences:
+        print(sentence)
+    print(f"picture: {folder / arguments.experiment / f'{arguments.experiment}.png'}")
     return 0
 
 

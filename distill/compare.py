@@ -67,16 +67,38 @@ def compare(
     listed = {"methods": [method.name for method in methods], "seeds": list(seeds)}
     opened = RunFolder(folder, f"{run_config(task, config)}compare: {json.dumps(listed)}\n")
     opened.open(resume=resume)
+    comparison = run_all(task, recipe_name, config, methods, seeds, folder, command=command)
+    write_page(comparison, folder / REPORT)
+    write_atomically(folder / RESULTS, json.dumps(_as_json(comparison), indent=1) + "\n")
+    opened.finish({"report": REPORT, "results": RESULTS})
+    return comparison
+
+
+def run_all(
+    task: str,
+    recipe_name: str,
+    config: Config,
+    methods: Sequence[Entry],
+    seeds: Sequence[int],
+    folder: Path,
+    *,
+    command: Sequence[str],
+) -> Comparison:
+    """Run every method with every seed, seed by seed, under `folder`, and return what they found.
+
+    A run that is finished is read, one that was interrupted goes on, any other begins.
+
+    Raises: what `train` raises.
+    """
     with progress_bar() as progress:
         bar = progress.add_task("all runs", total=len(methods) * len(seeds))
         for seed in seeds:
             for method in methods:
-                run, path = replace(config, seed=seed, **method.keys), _run_folder(folder, method, seed)
-                # A run that is finished is read, one that was interrupted goes on, any other begins.
+                run, path = replace(config, seed=seed, **method.keys), run_folder(folder, method, seed)
                 train(task, run, path, teacher_folder=folder / TEACHER, resume=True)
                 progress.advance(bar)
-    metric = read_summary(_run_folder(folder, methods[0], seeds[0]))["metric"]
-    comparison = Comparison(
+    metric = read_summary(run_folder(folder, methods[0], seeds[0]))["metric"]
+    return Comparison(
         task=task,
         recipe_name=recipe_name,
         budget=config.budget,
@@ -88,10 +110,11 @@ def compare(
         command=shlex.join(command),
         notes=_notes(config),
     )
-    write_page(comparison, folder / REPORT)
-    write_atomically(folder / RESULTS, json.dumps(_as_json(comparison), indent=1) + "\n")
-    opened.finish({"report": REPORT, "results": RESULTS})
-    return comparison
+
+
+def run_folder(folder: Path, method: Entry, seed: int) -> Path:
+    """Return where a method's run with a seed lies under the folder of all runs."""
+    return folder / RUNS / method.slug / f"seed-{seed}"
 
 
 def _notes(config: Config) -> list[str]:
@@ -101,12 +124,8 @@ def _notes(config: Config) -> list[str]:
     return [f"{images}; the run without distillation has no use for them, so its steps are cheaper."]
 
 
-def _run_folder(folder: Path, method: Entry, seed: int) -> Path:
-    return folder / RUNS / method.slug / f"seed-{seed}"
-
-
 def _method(folder: Path, method: Entry, seeds: Sequence[int]) -> Method:
-    paths = {seed: _run_folder(folder, method, seed) for seed in seeds}
+    paths = {seed: run_folder(folder, method, seed) for seed in seeds}
     return Method(method.name, [Run(seed, read_summary(path), read_records(path)) for seed, path in paths.items()])
 
 

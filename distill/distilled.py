@@ -43,6 +43,11 @@ class Distilled(nn.Module):
         self._teacher[0].eval()
         return self
 
+    @property
+    def teacher(self) -> Backbone:
+        """The frozen teacher."""
+        return self._teacher[0]
+
     def logits(self, pixels: Tensor) -> Tensor:
         """Return the logits that are evaluated: both heads' mean where the distillation head was trained."""
         output = self.student(pixels)

@@ -57,11 +57,11 @@ class RunFolder:
             if not resume:
                 state = "a finished" if is_finished(self.path) else "an unfinished"
                 verb = "read" if is_finished(self.path) else "continue"
-                cure = f"add --resume to {verb} it or choose another folder with --run"
+                cure = f"add --resume to {verb} it or choose another folder"
                 raise RunFolderError(self.path, f"already holds {state} run", cure)
             self.check_same_config()
         elif self.path.exists() and not _is_empty(self.path):
-            raise RunFolderError(self.path, "holds something that is no run", "choose another folder with --run")
+            raise RunFolderError(self.path, "holds something that is no run", "choose another folder")
 
     def open(self, *, resume: bool) -> None:
         """Make the folder ready to train in.
@@ -72,7 +72,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunFolderError(self.path, f"can't be created ({error})", "choose another with --run") from error
+            raise RunFolderError(self.path, f"can't be created ({error})", "choose another") from error
         # The recipe comes first: a run killed right here has one, and can be resumed.
         write_atomically(self.path / CONFIG, self.config)
         write_atomically(self.path / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
@@ -85,7 +85,7 @@ class RunFolder:
         if before != now:
             pairs = zip_longest(before, now, fillvalue="nothing")
             changed = next(f"'{old.strip()}', now '{new.strip()}'" for old, new in pairs if old != new)
-            cure = "give the same recipe and flags, or choose another folder with --run"
+            cure = "give the same recipe and flags, or choose another folder"
             raise RunFolderError(self.path, f"holds a run of another recipe ({changed})", cure)
 
     def log(self, record: dict[str, Any]) -> None:

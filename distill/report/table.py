@@ -30,9 +30,13 @@ def table(comparison: Comparison) -> Table:
 
 
 def console_table(comparison: Comparison) -> RichTable:
-    """Return the table for a terminal."""
-    content = table(comparison)
-    rich = RichTable(title=_title(comparison), title_justify="left", caption=content.note, caption_justify="left")
+    """Return a comparison's table for a terminal."""
+    return for_terminal(table(comparison), _title(comparison))
+
+
+def for_terminal(content: Table, title: str) -> RichTable:
+    """Return a table for a terminal."""
+    rich = RichTable(title=title, title_justify="left", caption=content.note, caption_justify="left")
     for index, header in enumerate(content.headers):
         rich.add_column(header, justify="left" if index == 0 else "right", no_wrap=True)
     for row in content.rows:
@@ -45,10 +49,10 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
-def plus_minus(value: Estimate, *, scale: float = 100, signed: bool = False) -> str:
+def plus_minus(value: Estimate, *, scale: float = 100, signed: bool = False, digits: int = 2) -> str:
     """Return "mean ± half-width" of a share in per cent; a single seed has no interval."""
-    mean = f"{scale * value.mean:{'+' if signed else ''}.2f}"
-    return f"{mean} ± {scale * value.half_width:.2f}" if value.count > 1 else mean
+    mean = f"{scale * value.mean:{'+' if signed else ''}.{digits}f}"
+    return f"{mean} ± {scale * value.half_width:.{digits}f}" if value.count > 1 else mean
 
 
 def _row(comparison: Comparison, method: Method) -> list[str]:

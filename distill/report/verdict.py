@@ -12,16 +12,21 @@ def verdict(comparison: Comparison) -> list[str]:
     others = [method for method in comparison.methods if method is not baseline]
     without = baseline.estimate(comparison.metric).mean
     room = f"Without distillation the student reaches {percent(without)}, its teacher {percent(comparison.teacher)}."
-    return [room, *(_gain(comparison, method) for method in others), *_ties(comparison, others)]
+    gains = (gain_in_words(comparison, method, over=baseline) for method in others)
+    return [room, *gains, *_ties(comparison, others)]
 
 
-def _gain(comparison: Comparison, method: Method) -> str:
-    gain = comparison.gain(method, over=comparison.baseline)
+def gain_in_words(comparison: Comparison, method: Method, *, over: Method) -> str:
+    """Return a sentence with what a method gained over another one, as far as the seeds can tell."""
+    gain = comparison.gain(method, over=over)
+    said = f"{plus_minus(gain, signed=True)} %"
     if gain.count < 2:
-        return f"{method.name}: {plus_minus(gain, signed=True)} %, from a single seed: no interval."
+        return f"{method.name}: {said} over {over.name}, from a single seed: no interval."
     if not gain.is_clear_of_zero:
-        return f"{method.name}: {plus_minus(gain, signed=True)} %, which these seeds can't tell from no distillation."
-    return f"{method.name} {'gains' if gain.mean > 0 else 'loses'} {plus_minus(gain, signed=True)} %."
+        return f"{method.name}: {said}, which these seeds can't tell from {over.name}."
+    if gain.mean < 0:
+        return f"{method.name} loses {plus_minus(comparison.gain(over, over=method))} % against {over.name}."
+    return f"{method.name} gains {said} over {over.name}."
 
 
 def _ties(comparison: Comparison, methods: list[Method]) -> list[str]:

@@ -9,7 +9,7 @@ from scipy import stats
 
 from distill.report import console_table, write_page
 from distill.report.table import table
-from distill.report.verdict import verdict
+from distill.report.verdict import gain_in_words, verdict
 from distill.results import BASELINE, Comparison, Method, Run
 from distill.statistics import estimate, paired_difference
 
@@ -68,6 +68,12 @@ def test_the_verdict_claims_only_what_the_interval_shows(three_seeds: Comparison
     assert "cayley gains +10.00" in text
     assert re.search(r"linear: [+-]\d+\.\d+ ± .* can't tell from no distillation", text)
     assert "cayley beats linear by" in text
+
+
+def test_a_loss_is_said_without_a_second_minus(three_seeds: Comparison) -> None:
+    baseline, _, cayley = three_seeds.methods
+    assert gain_in_words(three_seeds, cayley, over=baseline) == "cayley gains +10.00 ± 0.00 % over no distillation."
+    assert gain_in_words(three_seeds, baseline, over=cayley) == "no distillation loses 10.00 ± 0.00 % against cayley."
 
 
 def test_methods_within_each_others_noise_are_called_a_tie() -> None:

@@ -1,0 +1,35 @@
+"""The paper's tables and figures as experiments; each is one file and one line here.
+
+Source: Miles, Elezi & Deng, "VkD: Improving Knowledge Distillation using Orthogonal Projections", CVPR 2024.
+"""
+
+from distill.methods import METHODS
+from distill.reproduce import fig3, fig4, fig5, fig6, fig7, table1, table6
+from distill.reproduce.experiment import Experiment
+from distill.reproduce.run import TASK, reproduce
+from stiefel.errors import UnknownNameError
+
+__all__ = ["EXPERIMENTS", "TASK", "VARIED", "get", "reproduce"]
+
+# Recipe keys that experiments set run by run; what a recipe or a flag says of them would be lost.
+VARIED = ("method", *sorted({key for keys in METHODS.values() for key in keys} - {"alpha", "gamma"}))
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "table1": table1.EXPERIMENT,
+    "table6": table6.EXPERIMENT,
+    "fig3": fig3.EXPERIMENT,
+    "fig4": fig4.EXPERIMENT,
+    "fig5": fig5.EXPERIMENT,
+    "fig6": fig6.EXPERIMENT,
+    "fig7": fig7.EXPERIMENT,
+}
+
+
+def get(name: str) -> Experiment:
+    """Return the experiment called `name`.
+
+    Raises: UnknownNameError with the valid names.
+    """
+    if name not in EXPERIMENTS:
+        raise UnknownNameError("experiment", name, EXPERIMENTS)
+    return EXPERIMENTS[name]
