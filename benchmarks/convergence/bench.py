@@ -1,9 +1,10 @@
 """All jobs of a plan, one after another, each finished one on the disk: tuning, cost, one run a seed, drift."""
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.convergence import drift, methods, problems, protocol
@@ -58,7 +59,14 @@ def work(plan: Plan, results: Results, say: Callable[[str], None]) -> None:
 
 def _pair(results: Results, problem: Problem, text: str, method: Method, budget: float, seeds: int) -> bool:
     """Do the jobs of one problem and method; return whether there was anything to do."""
-    about = {"problem": text, "method": method.name, "budget": budget}
+    about = {
+        "problem": text,
+        "method": method.name,
+        "family": method.family,
+        "budget": budget,
+        "claimed_defect": _as_number(method.defect(problem.start(0).to(problem.working.dtype))),
+        "claimed_alignment": method.alignment,
+    }
     key = f"{text} | {method.name} | {budget:g} s"
     before = len(results.lines)
     tuned = _job(results, f"tuning | {key}", "tuning", about, lambda: protocol.tune(method, problem, budget))
@@ -117,11 +125,5 @@ def _status(results: Results, text: str, name: str, budget: float) -> str:
     return ", ".join(sorted({f"{line.get('status', 'crashed')}" for line in runs}))
 
 
-def settings(plan: Plan) -> dict[str, Any]:
-    """Return a plan as a result keeps it."""
-    return asdict(plan)
-
-
-def jobs(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Yield every problem and method of a plan."""
-    yield from ((text, name) for part in plan.parts for text in part.problems for name in part.methods)
+def _as_number(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)  # JSON has no infinity

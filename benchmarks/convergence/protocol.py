@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -22,7 +22,8 @@ KEPT = 3
 TUNING_SEED = 0
 # What a run may take in all, in its budget's units: judging it isn't on its clock.
 OVERALL = 4
-# Records that a result keeps of a run, and their significant digits.
+# What a result keeps of a run's records, how many of them, and with how many significant digits.
+CURVE = ("iteration", "seconds", "evaluations", "gap", "gradient_norm", "defect")
 MOST_RECORDS, DIGITS = 32, 4
 # Steps that cost and memory are measured on: the first ones have no history.
 MEASURED = 4
@@ -146,14 +147,13 @@ def summary(outcome: Outcome, flops_per_evaluation: float) -> dict[str, Any]:
             }
     count = min(len(records), MOST_RECORDS)
     chosen = [records[round(k * (len(records) - 1) / max(count - 1, 1))] for k in range(count)]
-    names = [each.name for each in fields(Record)]
     return {
         "status": outcome.status,
         "reason": outcome.reason,
         "reached": reached,
         "worst_defect": _short(max((record.defect for record in records), default=math.nan)),
         "last": {name: _short(value) for name, value in asdict(records[-1]).items()} if records else {},
-        "curve": {name: [_short(getattr(record, name)) for record in chosen] for name in names},
+        "curve": {name: [_short(getattr(record, name)) for record in chosen] for name in CURVE},
     }
 
 
