@@ -1,7 +1,7 @@
 """The command line of the convergence benchmark.
 
-    python -m benchmarks.convergence --profile quick --out runs/convergence
-    python -m benchmarks.convergence --problem pca:200x10 --method "cayley + SGD" "riemannian + L-BFGS" --budget 1
+python -m benchmarks.convergence --profile quick --out runs/convergence
+python -m benchmarks.convergence --problem pca:200x10 --method "cayley + SGD" "riemannian + L-BFGS" --budget 1
 """
 
 import sys
@@ -32,7 +32,9 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--budget", type=float, help="seconds of a method's own work in one run")
     parser.add_argument("--seeds", type=int, help="runs of each method, from different starts")
     parser.add_argument("--threads", type=int, help="of torch and of BLAS")
-    parser.add_argument("--out", type=Path, default=Path("runs/convergence"), help="a folder; one that is there is continued")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/convergence"), help="a folder; one that is there is continued"
+    )
     parser.add_argument("--page-only", action="store_true", help="write the page from the results that are there")
     arguments = parser.parse_args(argv)
     for name in arguments.method or []:

@@ -115,13 +115,17 @@ def _drifts(plan: Plan, results: Results, say: Callable[[str], None]) -> None:
     names = [name for name in drift.candidates() if name in {each for part in plan.parts for each in part.methods}]
     missing = [name for name in names if results.ended(f"drift | {name}") is None]
     with ProcessPoolExecutor(max_workers=2) as pool:
-        for name, found in zip(missing, pool.map(drift.measure, missing, [plan.drift_steps] * len(missing)), strict=True):
+        for name, found in zip(
+            missing, pool.map(drift.measure, missing, [plan.drift_steps] * len(missing)), strict=True
+        ):
             results.append({"kind": "end", "job": f"drift | {name}", "what": "drift", "method": name, **found})
             say(f"drift of {name} over {plan.drift_steps} steps: {found['status']}")
 
 
 def _status(results: Results, text: str, name: str, budget: float) -> str:
-    runs = [line for line in results.of("run") if (line["problem"], line["method"], line["budget"]) == (text, name, budget)]
+    runs = [
+        line for line in results.of("run") if (line["problem"], line["method"], line["budget"]) == (text, name, budget)
+    ]
     return ", ".join(sorted({f"{line.get('status', 'crashed')}" for line in runs}))
 
 

@@ -41,7 +41,9 @@ def _sentences(lines: Sequence[Line]) -> list[str]:
     found = entries(lines)
     runs = sum(len(entry.runs) for entry in found)
     problems, methods = len({entry.problem for entry in found}), len({entry.method for entry in found})
-    told = [f"{runs} runs of {methods} methods on {problems} problems; {sum(map(lambda e: bool(e.flags), found))} flagged."]
+    told = [
+        f"{runs} runs of {methods} methods on {problems} problems; {sum(map(lambda e: bool(e.flags), found))} flagged."
+    ]
     told += [f"{problem}: somebody ended below its optimum, which therefore isn't one." for problem in beaten(found)]
     return told
 

@@ -67,7 +67,7 @@ def profiles(entries: Sequence[Entry]) -> Figure:
     factors = np.logspace(0, 2, 200)
     for axes, target in zip(panels, TARGETS, strict=True):
         for name, values in ratios[target].items():
-            shares = [np.mean([value <= factor for value in values]) for factor in factors]
+            shares = [sum(value <= factor for value in values) / max(len(values), 1) for factor in factors]
             is_best = name in best
             colour = COLOURS[best.index(name)] if is_best else "#c8cdd2"
             axes.plot(factors, shares, color=colour, linewidth=1.7 if is_best else 0.6, label=name if is_best else None)

@@ -43,8 +43,14 @@ class Problem(ABC):
         """Return a float64 point whose loss is the optimum."""
 
     def start(self, seed: int) -> Float[Tensor, "n p"]:
-        """Return the float64 point that every method starts from: uniform on the manifold."""
-        return stiefel.random_point(self.n, self.p, dtype=torch.float64, generator=generator(seed, 0))
+        """Return the float64 point that every method starts from: uniform on the manifold.
+
+        Where n = p, in the component that the minimiser lies in: no method can leave the one that it starts in.
+        """
+        gaussian = torch.randn(self.n, self.p, dtype=torch.float64, generator=generator(seed, 0))
+        if self.n > self.p:
+            return stiefel.nearest_point(gaussian)
+        return stiefel.nearest_point(gaussian, determinant=1 if torch.linalg.det(self.minimiser()) > 0 else -1)
 
     def batches(self, seed: int) -> Iterator[Tensor | None]:
         """Yield the batches of a run without end: the same order for every method."""

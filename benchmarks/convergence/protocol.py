@@ -16,7 +16,7 @@ from distill.budget import flops
 from stiefel.errors import CostError, NonFiniteError
 from stiefel.manifold import nearest_point, tangent_projection
 
-# Successive halving over a logarithmic grid: each rung gets half of the budget of a run, and keeps a third.
+# Successive halving over a logarithmic grid: each rung gets the budget of one run in all, and keeps a third.
 GRID = tuple(10 ** (k / 2) for k in range(-6, 3))  # 0.001 to 10
 KEPT = 3
 TUNING_SEED = 0
@@ -76,11 +76,11 @@ def run(method: Method, problem: Problem, *, lr: float, seed: int, limit: Limit)
 def tune(method: Method, problem: Problem, seconds: float) -> dict[str, Any]:
     """Return the `lr` that wins successive halving on a seed of its own, and the `trail` of scores that led there."""
     if not method.is_tuned:
-        return {"lr": 1.0, "trail": []}
+        return {"lr": 1.0, "trail": []}  # nothing to tune: not used
     rates: Sequence[float] = GRID
     trail = []
     while len(rates) > 1:
-        limit = Limit(seconds / 2 / len(rates), overall=OVERALL * seconds / len(rates))
+        limit = Limit(seconds / len(rates), overall=OVERALL * seconds / len(rates))
         scores = {lr: run(method, problem, lr=lr, seed=TUNING_SEED, limit=limit).score for lr in rates}
         trail.append({f"{lr:.4g}": _short(score[0]) for lr, score in scores.items()})
         rates = sorted(rates, key=lambda lr: scores[lr])[: max(1, len(rates) // KEPT)]

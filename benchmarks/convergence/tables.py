@@ -27,7 +27,16 @@ def by_problem(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
 def ranking(entries: Sequence[Entry]) -> Table:
     """Return the table of one problem: time, own time, iterations and flops to the targets, and what is wrong."""
     header = ["method", *(f"s to {target:.0e}" for target in TARGETS)]
-    header += ["own s to 1e-06", "iterations to 1e-06", "Gflop to 1e-06", "peak MiB", "last gap", "worst defect", "learning rate", ""]
+    header += [
+        "own s to 1e-06",
+        "iterations to 1e-06",
+        "Gflop to 1e-06",
+        "peak MiB",
+        "last gap",
+        "worst defect",
+        "learning rate",
+        "",
+    ]
     table = [header]
     for entry in entries:
         if entry.is_left_out:
@@ -65,7 +74,9 @@ def recommendations(found: dict[str, list[Entry]]) -> Table:
         ours = [entry for entry in ranked if entry.family == OURS]
         others = [entry for entry in ranked if entry.family != OURS]
         cells = [_told(each[0], target) if each else "-" for each in (ranked, ours, others)]
-        table.append([problems.get(name).shape_name, problem, *cells, f"{target:.0e}" if target else "none reached: last gap"])
+        table.append(
+            [problems.get(name).shape_name, problem, *cells, f"{target:.0e}" if target else "none reached: last gap"]
+        )
     return table
 
 
@@ -103,7 +114,10 @@ def _against(ours: Entry | None, entries: Sequence[Entry], families: tuple[str, 
     time = ours.typical(GOAL_TARGET)[0]
     best = _best(entries, families)
     if best is None:
-        ratio, text = rivals[0].budget / time, f"> {rivals[0].budget / time:.2g}: none reached it in {rivals[0].budget:g} s"
+        ratio, text = (
+            rivals[0].budget / time,
+            f"> {rivals[0].budget / time:.2g}: none reached it in {rivals[0].budget:g} s",
+        )
     else:
         ratio = best.typical(GOAL_TARGET)[0] / time
         text = f"{ratio:.2g} ({best.method}, {_figure(best.typical(GOAL_TARGET)[0])} s)"

@@ -144,9 +144,7 @@ class Watch:
         else:
             self.kept[-1] = point.clone()
         self.records.append(
-            Record(
-                self.iteration, self.seconds, self.problem_seconds, self.evaluations, gap, gradient_norm, defect
-            )
+            Record(self.iteration, self.seconds, self.problem_seconds, self.evaluations, gap, gradient_norm, defect)
         )
         if gap <= TARGETS[-1]:
             raise FinishedError("converged")

@@ -60,7 +60,7 @@ class RiemannianLBFGS(torch.optim.Optimizer):
         lr: float = 1.0,
         max_iterations: int = 20,
         history: int = 10,
-        tolerance: float = 0.0,
+        tolerance: float = 1e-7,
         retraction: Retraction = "qr",
     ):
         if not lr > 0:
@@ -78,8 +78,11 @@ class RiemannianLBFGS(torch.optim.Optimizer):
         check_group(self.param_groups[0])
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any]) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Take up to `max_iterations` iterations and return the loss before them."""
+    def step(self, closure: Callable[[], Any]) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Take up to `max_iterations` iterations and return the loss before them.
+
+        Raises: NonFiniteError before a point is written, if the loss or its gradient isn't finite there.
+        """
         group = self.param_groups[0]
         pairs = self._pairs()
         here = self._evaluate(closure)
@@ -121,9 +124,12 @@ class RiemannianLBFGS(torch.optim.Optimizer):
                     point.copy_(RETRACTIONS[group["retraction"]](base, step, factor=t))
             there = self._evaluate(closure)
             excess = there.value - here.value - t * slope
-            if there.value <= here.value + _DECREASE * t * slope or (
-                there.value <= here.value + slack
-                and float(there.gradient @ direction) <= (2 * _DECREASE - 1) * slope
+            if math.isfinite(there.value) and (
+                there.value <= here.value + _DECREASE * t * slope
+                or (
+                    there.value <= here.value + slack
+                    and float(there.gradient @ direction) <= (2 * _DECREASE - 1) * slope
+                )
             ):
                 return there, self._pair(t * direction, there.gradient, here.gradient)
             t *= min(max(-slope * t / (2 * excess), _LEAST), _MOST) if math.isfinite(excess) else _LEAST
@@ -142,7 +148,8 @@ class RiemannianLBFGS(torch.optim.Optimizer):
 
     def _evaluate(self, closure: Callable[[], Any]) -> _Iterate:
         with torch.enable_grad():
-            value = float(closure())
+            loss = closure()
+        value = float(loss.detach() if isinstance(loss, Tensor) else loss)
         points = self.param_groups[0]["params"]
         ambient = [torch.zeros_like(point) if point.grad is None else point.grad for point in points]
         return _Iterate(value, self._project(torch.cat([each.reshape(-1) for each in ambient])))

@@ -82,7 +82,9 @@ class Ours(Trained):
         if self.optimiser != "lbfgs":
             return self._built(weight, lr)
         (group,) = self.plain(weight, lr).param_groups
-        return RiemannianLBFGS([weight.trained], max_iterations=1, history=HISTORY, retraction=group["retraction"])
+        return RiemannianLBFGS(
+            [weight.trained], max_iterations=1, history=HISTORY, tolerance=0.0, retraction=group["retraction"]
+        )
 
     def _built(self, weight: Attached, lr: float) -> torch.optim.Optimizer:
         optimiser = stiefel.optim.build(weight.layer, self.optimiser, lr=lr)

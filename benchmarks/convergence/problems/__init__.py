@@ -10,6 +10,12 @@ PROBLEMS: dict[str, str] = {
     "pca": "PCA",
     "brockett": "Brockett",
     "procrustes": "Procrustes",
+    "joint_diagonalisation": "JointDiagonalisation",
+    "streaming_pca": "StreamingPCA",
+    "sparse_pca": "SparsePCA",
+    "copy_task": "CopyTask",
+    "digits_cnn": "DigitsCNN",
+    "vkd_projector": "VkDProjector",
 }
 
 
