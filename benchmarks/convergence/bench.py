@@ -51,13 +51,13 @@ def work(plan: Plan, results: Results, say: Callable[[str], None]) -> None:
     for part, text, name in pairs:
         if text not in built:
             built = {text: problems.build(text)}  # One at a time: a matrix of 2000 × 2000 takes 30 MiB.
-        is_new = _pair(results, built[text], text, methods.get(name), part.budget, plan.seeds)
+        is_new = pair(results, built[text], text, methods.get(name), part.budget, plan.seeds)
         progress.pair(f"{text}, {name}: {_status(results, text, name, part.budget)}", is_new=is_new)
     if plan.drift_steps:
         _drifts(plan, results, say)
 
 
-def _pair(results: Results, problem: Problem, text: str, method: Method, budget: float, seeds: int) -> bool:
+def pair(results: Results, problem: Problem, text: str, method: Method, budget: float, seeds: int) -> bool:
     """Do the jobs of one problem and method; return whether there was anything to do."""
     about = {
         "problem": text,

@@ -70,5 +70,10 @@ class DigitsCNN(Problem):
 
 def patches(images: Float[Tensor, "b 1 8 8"]) -> Float[Tensor, "b 64 n"]:
     """Return the 3 × 3 neighbourhoods of every pixel of the frozen first convolution's outputs."""
-    first = basis(9, FIRST).T.reshape(FIRST, 1, 3, 3).to(images.dtype)
-    return functional.unfold(functional.conv2d(images, first, padding=1).relu(), 3, padding=1).mT
+    maps = functional.conv2d(images, first_kernel(images.dtype), padding=1).relu()
+    return functional.unfold(maps, 3, padding=1).mT
+
+
+def first_kernel(dtype: torch.dtype) -> Float[Tensor, "c 1 3 3"]:
+    """Return the frozen kernel of the first convolution."""
+    return basis(9, FIRST).T.reshape(FIRST, 1, 3, 3).to(dtype)
