@@ -1,4 +1,4 @@
-"""How far methods drift off the manifold over many steps: noise for a gradient, float32, the defect at powers of ten."""
+"""How far methods drift off the manifold: noise for a gradient, float32, the defect after powers of ten of steps."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from torch import Tensor
 import stiefel
 from benchmarks.convergence import methods
 from benchmarks.convergence.problem import Problem, generator
-from benchmarks.convergence.watch import FinishedError, Watch, Limit
+from benchmarks.convergence.watch import FinishedError, Limit, Watch
 
 SHAPE, LR, DRAWS = (16, 4), 0.01, 64
 

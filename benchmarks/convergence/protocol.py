@@ -1,5 +1,6 @@
 """One run, its learning rate, its cost: the same start, data, budget and tuning for every method."""
 
+import contextlib
 import math
 import warnings
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ def tune(method: Method, problem: Problem, seconds: float) -> dict[str, Any]:
     """Return the `lr` that wins successive halving on a seed of its own, and the `trail` of scores that led there."""
     if not method.is_tuned:
         return {"lr": 1.0, "trail": []}  # nothing to tune: not used
-    rates: Sequence[float] = GRID
+    rates = list(GRID)
     trail = []
     while len(rates) > 1:
         limit = Limit(seconds / len(rates), overall=OVERALL * seconds / len(rates))
@@ -99,10 +100,8 @@ def cost(method: Method, problem: Problem, *, lr: float) -> dict[str, float]:
         watch = Watch(working, None, Limit(iterations=MEASURED))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            try:
+            with contextlib.suppress(FinishedError):
                 method.run(watch, start.to(working.dtype), lr=lr, seed=TUNING_SEED)
-            except FinishedError:
-                pass
         return watch
 
     with flops.counter() as counted:

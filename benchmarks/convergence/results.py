@@ -1,4 +1,4 @@
-"""Results as JSON lines: appended one by one, each on the disk before the next job starts, and found again on resume."""
+"""Results as JSON lines: each on the disk before the next job starts, and found again by the next process."""
 
 import json
 import os

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from benchmarks.convergence import problems
 from benchmarks.convergence.judge import Entry
@@ -137,8 +138,12 @@ def _hardest(ranked: Sequence[Entry]) -> tuple[float | None, Callable[[Entry], f
     """Return the hardest target up to 1e-6 that anybody reached from every start, and what to sort by."""
     for target in (1e-6, 1e-3):
         if any(math.isfinite(entry.typical(target)[0]) for entry in ranked):
-            return target, lambda entry: entry.typical(target)[0]
+            return target, partial(_time_to, target)
     return None, lambda entry: entry.last_gap
+
+
+def _time_to(target: float, entry: Entry) -> float:
+    return entry.typical(target)[0]
 
 
 def _told(entry: Entry, target: float | None) -> str:

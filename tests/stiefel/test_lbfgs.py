@@ -1,6 +1,7 @@
 """`stiefel.optim.RiemannianLBFGS`: it reaches optima that are known, stops by itself, and says what it can't do."""
 
 import copy
+import itertools
 import math
 from collections.abc import Callable
 
@@ -81,7 +82,7 @@ def test_a_loss_never_rises_by_more_than_rounding() -> None:
     optimiser = RiemannianLBFGS([x], max_iterations=1)
     values = [optimiser.step(Counted([x], eigenspace)) for _ in range(150)]
     slack = 10 * EPS * max(map(abs, values))
-    assert all(after <= before + slack for before, after in zip(values, values[1:], strict=False))
+    assert all(after <= before + slack for before, after in itertools.pairwise(values))
 
 
 def test_points_of_several_shapes_and_a_batch_are_minimised_over_together() -> None:

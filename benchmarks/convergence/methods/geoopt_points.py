@@ -33,7 +33,7 @@ class Point(Weight):
         return self.trained
 
 
-class Geoopt(Trained):
+class Geoopt(Trained[Point]):
     """One of geoopt's optimisers on one of its Stiefel manifolds."""
 
     family = "geoopt"
@@ -49,11 +49,11 @@ class Geoopt(Trained):
     def make_weight(self, start: Float[Tensor, "n p"]) -> Point:
         return Point(start, self.manifold)
 
-    def stepper(self, weight: Weight, lr: float) -> torch.optim.Optimizer:
+    def stepper(self, weight: Point, lr: float) -> torch.optim.Optimizer:
         momentum = {"momentum": MOMENTUM} if self.optimiser == "RSGD" else {}
         return _OPTIMISERS[self.optimiser]([weight.trained], lr=lr, **momentum)
 
-    def plain(self, weight: Weight, lr: float) -> torch.optim.Optimizer:
+    def plain(self, weight: Point, lr: float) -> torch.optim.Optimizer:
         return geoopt.optim.RiemannianSGD([weight.trained], lr=lr)
 
 

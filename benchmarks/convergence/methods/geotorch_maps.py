@@ -28,7 +28,7 @@ class Geotorch(Weight):
         return self.layer.weight
 
 
-class GeotorchMap(Trained):
+class GeotorchMap(Trained[Geotorch]):
     """One of geotorch's maps under one of torch's optimisers."""
 
     family = "geotorch"
@@ -46,10 +46,10 @@ class GeotorchMap(Trained):
     def make_weight(self, start: Float[Tensor, "n p"]) -> Geotorch:
         return Geotorch(start, self.triv)
 
-    def stepper(self, weight: Weight, lr: float) -> torch.optim.Optimizer:
+    def stepper(self, weight: Geotorch, lr: float) -> torch.optim.Optimizer:
         return euclidean(self.optimiser, weight.trained, lr)
 
-    def plain(self, weight: Weight, lr: float) -> torch.optim.Optimizer:
+    def plain(self, weight: Geotorch, lr: float) -> torch.optim.Optimizer:
         return torch.optim.SGD([weight.trained], lr=lr)
 
 

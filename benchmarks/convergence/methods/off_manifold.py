@@ -30,7 +30,7 @@ class Plain(Weight):
         return self._penalty * float(error.square().sum()) / 4, self._penalty * point @ error
 
 
-class OffManifold(Trained):
+class OffManifold(Trained[Plain]):
     """An ordinary parameter under torch's optimisers; what is judged is the polar factor, as for every method."""
 
     family = "none"
@@ -46,10 +46,10 @@ class OffManifold(Trained):
     def make_weight(self, start: Float[Tensor, "n p"]) -> Plain:
         return Plain(start, self.penalty)
 
-    def stepper(self, weight: Weight, lr: float) -> torch.optim.Optimizer:
+    def stepper(self, weight: Plain, lr: float) -> torch.optim.Optimizer:
         return euclidean(self.optimiser, weight.trained, lr)
 
-    def plain(self, weight: Weight, lr: float) -> torch.optim.Optimizer:
+    def plain(self, weight: Plain, lr: float) -> torch.optim.Optimizer:
         return torch.optim.SGD([weight.trained], lr=lr)
 
 

@@ -45,7 +45,7 @@ class Attached(Weight):
             self._rebase.after_step()
 
 
-class Ours(Trained):
+class Ours(Trained[Attached]):
     """A registered map under one of the three optimisers; a map of points has their Riemannian twins."""
 
     family = "stiefel"
@@ -56,7 +56,7 @@ class Ours(Trained):
         claims = stiefel.get(by).claims
         self.residual = claims.residual
         self.is_riemannian = claims.optimiser == "riemannian"
-        self.is_tuned = not (optimiser == "lbfgs")
+        self.is_tuned = optimiser != "lbfgs"
         self.is_deterministic = optimiser == "lbfgs"
         has_metric = self.is_riemannian or claims.retraction_order is not None
         self.alignment = _ALIGNMENT[claims.metric] if has_metric else 0.0

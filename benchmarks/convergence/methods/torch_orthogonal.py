@@ -26,7 +26,7 @@ class Orthogonal(Weight):
         return self.layer.weight
 
 
-class TorchOrthogonal(Trained):
+class TorchOrthogonal(Trained[Orthogonal]):
     """One of torch's maps under one of its optimisers."""
 
     family = "torch"
@@ -44,10 +44,10 @@ class TorchOrthogonal(Trained):
     def make_weight(self, start: Float[Tensor, "n p"]) -> Orthogonal:
         return Orthogonal(start, self.map)
 
-    def stepper(self, weight: Weight, lr: float) -> torch.optim.Optimizer:
+    def stepper(self, weight: Orthogonal, lr: float) -> torch.optim.Optimizer:
         return euclidean(self.optimiser, weight.trained, lr)
 
-    def plain(self, weight: Weight, lr: float) -> torch.optim.Optimizer:
+    def plain(self, weight: Orthogonal, lr: float) -> torch.optim.Optimizer:
         return torch.optim.SGD([weight.trained], lr=lr)
 
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Generic, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -32,24 +33,28 @@ class Weight(ABC):
 
     def after_step(self) -> None:
         """Do what belongs after an optimiser's step."""
+        return
 
 
-class Trained(Method):
+AnyWeight = TypeVar("AnyWeight", bound=Weight)
+
+
+class Trained(Method, Generic[AnyWeight]):
     """A weight under an optimiser.
 
     A line search asks for values through a closure; the other optimisers get a gradient and step.
     """
 
     @abstractmethod
-    def make_weight(self, start: Float[Tensor, "n p"]) -> Weight:
+    def make_weight(self, start: Float[Tensor, "n p"]) -> AnyWeight:
         """Return the weight at a point."""
 
     @abstractmethod
-    def stepper(self, weight: Weight, lr: float) -> torch.optim.Optimizer:
+    def stepper(self, weight: AnyWeight, lr: float) -> torch.optim.Optimizer:
         """Return the optimiser of the weight."""
 
     @abstractmethod
-    def plain(self, weight: Weight, lr: float) -> torch.optim.Optimizer:
+    def plain(self, weight: AnyWeight, lr: float) -> torch.optim.Optimizer:
         """Return the optimiser without memory whose step a probe takes: gradient descent as this family has it."""
 
     def run(self, watch: Watch, start: Float[Tensor, "n p"], *, lr: float, seed: int) -> None:

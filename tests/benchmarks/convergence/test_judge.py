@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ class Planted(Method):
             _, gradient = watch.value_and_gradient(point, None)
             point = self.retract(point + LR * self.direction(point, gradient))
             watch.halt()
-            watch.look(lambda: point)
+            watch.look(partial(torch.clone, point))
 
     def probe(self, problem: Problem, point: Float[Tensor, "n p"]) -> Float[Tensor, "n p"]:
         return self.direction(point, value_and_gradient(problem, point)[1])
@@ -161,7 +162,14 @@ def test_plants_are_in_no_registry() -> None:
 
 def test_a_probe_of_geoopts_default_is_one_of_descent(tmp_path: Path) -> None:
     results = Results(tmp_path / "results.jsonl")
-    bench.pair(results, build("brockett:20x3"), "brockett:20x3", methods.get("geoopt default (canonical) + RSGD"), 0.05, seeds=1)
+    bench.pair(
+        results,
+        build("brockett:20x3"),
+        "brockett:20x3",
+        methods.get("geoopt default (canonical) + RSGD"),
+        0.05,
+        seeds=1,
+    )
     (entry,) = entries(results.lines)
     # It doubles the rotation part, so it isn't steepest descent, and claims no more than descent.
     assert entry.runs[0]["alignment"] < 0.999

@@ -36,7 +36,14 @@ def test_every_map_is_run_under_every_optimiser() -> None:
 
 
 def test_everybody_that_the_benchmark_promises_is_there() -> None:
-    assert {method.family for method in METHODS.values()} == {"stiefel", "geoopt", "geotorch", "torch", "pymanopt", "none"}
+    assert {method.family for method in METHODS.values()} == {
+        "stiefel",
+        "geoopt",
+        "geotorch",
+        "torch",
+        "pymanopt",
+        "none",
+    }
     assert sum(method.family == "pymanopt" for method in METHODS.values()) == 3
     assert sum(method.family == "geoopt" for method in METHODS.values()) == 4
 
