@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.convergence import methods, problems
 from benchmarks.convergence.bench import work
+from benchmarks.convergence.judge import OURS, entries
 from benchmarks.convergence.page import write
 from benchmarks.convergence.profiles import PROFILES, plan
 from benchmarks.convergence.results import Results
@@ -20,7 +21,7 @@ from stiefel import StiefelError, console
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code: 1 if a method of ours is flagged."""
     return console.run("benchmarks.convergence", lambda: _main(argv), (StiefelError, ValueError, OSError))
 
 
@@ -55,8 +56,11 @@ def _main(argv: Sequence[str] | None) -> int:
         with threadpool_limits(chosen.threads):
             work(chosen, results, lambda text: print(text, flush=True))
     write(results.lines, arguments.out)
-    print(f"{arguments.out / 'report.html'}")
-    return 0
+    print(arguments.out / "report.html")
+    wrong = [entry for entry in entries(results.lines) if entry.family == OURS and entry.flags]
+    for entry in wrong:
+        print(f"{entry.problem}, {entry.method}: {'; '.join(entry.flags)}")
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from benchmarks.convergence.results import Line
 from benchmarks.convergence.watch import TARGETS
 from distill.statistics import estimate
 
+OURS = "stiefel"
 # A probe's cosine is good to about 1e-6; a claimed one is met within this.
 COSINE_TOLERANCE = 1e-3
 # Of a direction that claims nothing but descent: below it the loss hardly falls along it, or rises.

@@ -25,7 +25,7 @@ TUNING_SEED = 0
 OVERALL = 4
 # What a result keeps of a run's records, how many of them, and with how many significant digits.
 CURVE = ("iteration", "seconds", "evaluations", "gap", "gradient_norm", "defect")
-MOST_RECORDS, DIGITS = 32, 4
+MOST_RECORDS, DIGITS = 20, 3
 # Steps that cost and memory are measured on: the first ones have no history.
 MEASURED = 4
 # Below this share of the start's gradient, rounding decides where a probe points.

@@ -3,15 +3,17 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 
-from benchmarks.convergence import problems
-from benchmarks.convergence.judge import Entry
+from benchmarks.convergence import judge, problems
+from benchmarks.convergence.judge import OURS, Entry
+from benchmarks.convergence.results import read
 from benchmarks.convergence.watch import TARGETS
 
 Table = list[list[str]]
-OURS = "stiefel"
 # Of the must: the best of ours against the best of these, at the large shape, to this gap.
 GOAL_TARGET, GOAL_RATIO, GOAL_SHAPE = 1e-6, 2.0, "2000x50"
+README_TABLES = ("convergence_goals", "convergence_methods", "convergence_flagged")
 RIVALS = {"geoopt, torch or geotorch": (("geoopt", "torch", "geotorch"), GOAL_RATIO), "pymanopt": (("pymanopt",), 1.0)}
 
 
@@ -167,6 +169,16 @@ def _figure(value: float) -> str:
     if not math.isfinite(value):
         return ""
     return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+
+
+def for_readme(path: Path) -> dict[str, str]:
+    """Return the tables of benchmarks/README.md by name, of the results that are committed at `path`."""
+    if not path.exists():
+        return dict.fromkeys(README_TABLES, "No results of the full profile are committed yet.")
+    lines = read(path)
+    found = by_problem(judge.entries(lines))
+    made = (goals(found), recommendations(found), flagged(found))
+    return {name: markdown(table) for name, table in zip(README_TABLES, made, strict=True)}
 
 
 def markdown(table: Table) -> str:
