@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 from benchmarks.convergence import drift, methods, problems, protocol
 from benchmarks.convergence.method import Method
 from benchmarks.convergence.problem import Problem
 from benchmarks.convergence.profiles import Plan
-from benchmarks.convergence.results import Results
+from benchmarks.convergence.results import MOST_STARTS, Results
 from benchmarks.convergence.watch import Limit
 from distill.environment import environment
 
@@ -66,6 +67,7 @@ def pair(results: Results, problem: Problem, text: str, method: Method, budget: 
         "budget": budget,
         "claimed_defect": _as_number(method.defect(problem.start(0).to(problem.working.dtype))),
         "claimed_alignment": method.alignment,
+        "is_tuned": method.is_tuned,
     }
     key = f"{text} | {method.name} | {budget:g} s"
     before = len(results.lines)
@@ -99,7 +101,7 @@ def _job(
         return found
     line = {"kind": "end", "job": job, "what": what, **about}
     if results.is_deadly(job):
-        line |= {"status": "crashed", "reason": "the process died in it twice"}
+        line |= {"status": "crashed", "reason": f"the process died in it {MOST_STARTS} times"}
     else:
         results.append({"kind": "begin", "job": job})
         try:
@@ -111,10 +113,11 @@ def _job(
 
 
 def _drifts(plan: Plan, results: Results, say: Callable[[str], None]) -> None:
-    """Measure drift, which takes no timing, on every core at once."""
+    """Measure drift, two methods at a time as nothing is timed there."""
     names = [name for name in drift.candidates() if name in {each for part in plan.parts for each in part.methods}]
     missing = [name for name in names if results.ended(f"drift | {name}") is None]
-    with ProcessPoolExecutor(max_workers=2) as pool:
+    # Spawned: a forked child may wait for ever on a thread pool that torch had in its parent.
+    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
         for name, found in zip(
             missing, pool.map(drift.measure, missing, [plan.drift_steps] * len(missing)), strict=True
         ):

@@ -4,7 +4,7 @@ All is read from result lines, so old results can be judged anew.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,11 @@ class Entry:
         return gaps[len(gaps) // 2] if gaps else math.inf
 
     @property
+    def worst_defect(self) -> float:
+        """The largest defect of any iterate that was judged; 0 if none was."""
+        return _worst_defect(self.runs)
+
+    @property
     def rank(self) -> tuple[float, ...]:
         """What entries of one problem are sorted by: targets from the hardest on, then the gap at the end."""
         for index, target in enumerate(reversed(TARGETS)):
@@ -103,10 +108,14 @@ def beaten(found: Iterable[Entry]) -> list[str]:
 
 def _off_manifold(runs: list[Line]) -> list[str]:
     claimed = float(runs[0]["claimed_defect"])
-    worst = max(float(run["worst_defect"]) for run in runs)
+    worst = _worst_defect(runs)
     if not worst > claimed:
         return []
     return [f"leaves the manifold: a defect of {worst:.1e}, where it claims {claimed:.1e}"]
+
+
+def _worst_defect(runs: Sequence[Line]) -> float:
+    return max((float(run["worst_defect"]) for run in runs if run["last"]), default=0.0)
 
 
 def _wrong_gradient(runs: list[Line]) -> list[str]:

@@ -102,7 +102,7 @@ def defects(entries: Sequence[Entry]) -> Figure:
     axes = figure.add_subplot()
     for family, colour in zip(FAMILIES, COLOURS, strict=False):
         points = [
-            (max(entry.last_gap, _LEAST_GAP), max(float(run["worst_defect"]) for run in entry.runs))
+            (max(entry.last_gap, _LEAST_GAP), entry.worst_defect)
             for entry in entries
             if entry.family == family and not entry.is_left_out
         ]

@@ -8,7 +8,7 @@ from typing import Any
 
 Line = dict[str, Any]
 # A job that began this often without an end took the process down with it, and isn't tried again.
-MOST_STARTS = 2
+MOST_STARTS = 3
 
 
 class ResultsError(ValueError):

@@ -45,7 +45,6 @@ def ranking(entries: Sequence[Entry]) -> Table:
         if entry.is_left_out:
             table.append([entry.method, *[""] * (len(header) - 2), entry.runs[0]["reason"]])
             continue
-        worst = max(float(run["worst_defect"]) for run in entry.runs)
         rate = entry.runs[0].get("lr")
         table.append(
             [
@@ -56,9 +55,9 @@ def ranking(entries: Sequence[Entry]) -> Table:
                 _figure(entry.typical(1e-6, "flops")[0] / 1e9),
                 _figure(float(entry.cost.get("peak_mib", math.nan))),
                 f"{entry.last_gap:.1e}",
-                f"{worst:.1e}",
-                f"{rate:.2g}" if entry.cost and rate != 1.0 else "",
-                "; ".join(entry.flags) if entry.flags else "",
+                f"{entry.worst_defect:.1e}",
+                f"{rate:.2g}" if entry.runs[0]["is_tuned"] else "",
+                "; ".join(entry.flags),
             ]
         )
     return table

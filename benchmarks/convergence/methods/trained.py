@@ -126,7 +126,7 @@ class _Closure:
         return value
 
 
-MOMENTUM, HISTORY, TRIALS = 0.9, 10, 25
+MOMENTUM, HISTORY, TRIALS = 0.9, 5, 25
 
 
 def euclidean(name: str, trained: Tensor, lr: float) -> torch.optim.Optimizer:
