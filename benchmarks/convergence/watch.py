@@ -21,7 +21,7 @@ from stiefel.manifold import tangent_projection
 Result = TypeVar("Result")
 TARGETS = (1e-3, 1e-6, 1e-9)
 # The first iterates are all judged; from here on one whenever this share of time has passed since the last.
-FIRST, SHARE = 10, 0.05
+FIRST, SHARE = 10, 0.07
 HALF = 0.5
 
 
