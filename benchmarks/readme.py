@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.convergence.tables import for_readme
 from benchmarks.tables import tables
 from stiefel import console
 
@@ -41,7 +42,8 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def committed() -> dict[str, str]:
     """Return the tables of the committed results."""
-    return tables(*(json.loads((RESULTS / name).read_text()) for name in ("speed-cpu.json", "growth-cpu.json")))
+    made = tables(*(json.loads((RESULTS / name).read_text()) for name in ("speed-cpu.json", "growth-cpu.json")))
+    return made | for_readme(RESULTS / "convergence" / "results.jsonl")
 
 
 def filled(text: str, made: dict[str, str]) -> str:

@@ -29,14 +29,7 @@ class _OnPoints(torch.optim.Optimizer, ABC):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
-        if self.param_groups[-1]["retraction"] not in RETRACTIONS:
-            raise UnknownNameError("retraction", self.param_groups[-1]["retraction"], RETRACTIONS)
-        for point in self.param_groups[-1]["params"]:
-            check("point", point)
-            defect = float(residual(point).amax())
-            # Rounding to bfloat16 leaves 0.064 at 1024 × 1024 and grows as √n; an ordinary weight is past 1.
-            if not defect < 0.5:
-                raise OffManifoldError(point.shape, defect)
+        check_group(self.param_groups[-1])
 
     @abstractmethod
     def _blank(self, group: dict[str, Any], point: Float[Tensor, "*b n p"]) -> dict[str, Tensor]:
@@ -173,6 +166,18 @@ class RiemannianAdam(_OnPoints):
         root = (second / (1 - beta2**count)).sqrt() + group["eps"]
         factor = (group["lr"] / ((1 - beta1**count) * root)).to(point.dtype)
         return first, factor, {"exp_avg": first, "exp_avg_sq": second, "steps": steps}
+
+
+def check_group(group: dict[str, Any]) -> None:
+    """Raise one clear sentence unless a group's parameters are points and its retraction is one of ours."""
+    if group["retraction"] not in RETRACTIONS:
+        raise UnknownNameError("retraction", group["retraction"], RETRACTIONS)
+    for point in group["params"]:
+        check("point", point)
+        defect = float(residual(point).amax())
+        # Rounding to bfloat16 leaves 0.064 at 1024 × 1024 and grows as √n; an ordinary weight is past 1.
+        if not defect < 0.5:
+            raise OffManifoldError(point.shape, defect)
 
 
 def _tangent(point: Float[Tensor, "k n p"], ambient: Float[Tensor, "k n p"]) -> Float[Tensor, "k n p"]:

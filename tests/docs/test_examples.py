@@ -25,7 +25,11 @@ def test_the_examples_of_distilling_ones_own_model_run(code: str) -> None:
 
 def test_the_examples_of_the_solvers_reach_what_the_page_says() -> None:
     names: dict[str, Any] = {}
-    one, module = blocks("docs/solvers.md")
+    ours, one, module = blocks("docs/solvers.md")
+    exec(ours, names)
+    best = float(names["spectrum"][:3].sum())
+    assert float(-names["closure"]().detach()) == pytest.approx(best, rel=1e-9)
+    assert names["optimiser"].is_finished
     exec(one, names)
     best = float(names["spectrum"][:3].sum())
     assert names["minimum"].cost == pytest.approx(-best, rel=1e-9)
