@@ -79,11 +79,9 @@ def _full() -> Plan:
         "riemannian + SGD",
         "geoopt Euclidean + RSGD",
         "geoopt Euclidean + RAdam",
-        "geoopt default (canonical) + RSGD",
-        *(name for name, method in registered().items() if method.family == "pymanopt"),
-        "torch cayley + SGD",
+        "pymanopt conjugate gradients",
+        "pymanopt trust regions",
         "torch householder + SGD",
-        "geotorch cayley + SGD",
     )
     others = tuple(SMALL.get(name, name) for name in PROBLEMS)
     # The condition number of Brockett's cost is 3000 at p = 50: hundreds of iterations, and 1000 by first order.
@@ -92,16 +90,15 @@ def _full() -> Plan:
         "riemannian + L-BFGS",
         "riemannian + SGD",
         "geoopt Euclidean + RSGD",
-        "geoopt Euclidean + RAdam",
         "pymanopt conjugate gradients",
         "pymanopt trust regions",
     )
     parts = (
         Part(("procrustes:2000x50", "pca:2000x50"), _installed(large), 6.0),
-        Part(("brockett:2000x50",), _installed(brockett), 20.0),
+        Part(("brockett:2000x50",), _installed(brockett), 10.0),
         Part(others, tuple(registered()), 0.12),
     )
-    return Plan(parts, seeds=5, threads=2, drift_steps=100_000)
+    return Plan(parts, seeds=5, threads=1, drift_steps=100_000)
 
 
 SMALL = {"pca": "pca:200x10", "brockett": "brockett:100x5", "procrustes": "procrustes:200x10"}

@@ -60,15 +60,15 @@ def features(width: int) -> Float[Tensor, "images dim"]:
     images, _ = load_digits()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(width)
-        network = ConvNet(channels=1, classes=10, width=width)
+        network = ConvNet(image_size=8, channels=1, classes=10, width=width)
     optimiser = torch.optim.Adam(network.parameters(), lr=LR)
     for _, batch in zip(range(STEPS), shuffled(len(images.labels), BATCH, 0), strict=False):
         optimiser.zero_grad()
-        functional.cross_entropy(network(images.pixels[batch]), images.labels[batch]).backward()
+        functional.cross_entropy(network(images.pixels[batch]).logits, images.labels[batch]).backward()
         optimiser.step()
     network.eval()
     with torch.no_grad():
-        return network.features(images.pixels).double()
+        return network(images.pixels).feature.double()
 
 
 def _standardised(values: Float[Tensor, "images dim"]) -> Float[Tensor, "images dim"]:
