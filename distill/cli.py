@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from distill import methods, reproduce, tasks
 from distill import recipe as recipes
-from distill import reproduce, tasks
 from distill.checkpoint import load_weights
 from distill.compare import REPORT, compare, entries
 from distill.config import Config
@@ -126,8 +126,9 @@ def _add_recipe(parser: console.Parser) -> None:
 def _train(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
     tasks.get(arguments.task)
     config = recipes.load(arguments.task, arguments.recipe, keys)
-    method = config.parameterisation.replace(":", "-") if config.projector == "orthogonal" else config.projector
-    name = f"{arguments.task}-{Path(arguments.recipe).stem}-{method if config.alpha else 'none'}-seed{config.seed}"
+    method = methods.name_of(config)
+    shown = config.parameterisation.replace(":", "-") if method == "vkd" else method
+    name = f"{arguments.task}-{Path(arguments.recipe).stem}-{shown}-seed{config.seed}"
     folder = arguments.run or _RUNS / name
     summary = train(arguments.task, config, folder, resume=arguments.resume)
     _print_figures(summary)
@@ -170,7 +171,8 @@ def _compared_config(task: str, recipe: str, keys: list[str], *, varied: Sequenc
 
 def _reproduce(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
     experiment = reproduce.get(arguments.experiment)
-    config = _compared_config(reproduce.TASK, arguments.recipe, keys, varied=("seed", *reproduce.VARIED))
+    name = str(reproduce.RECIPES.get(arguments.recipe, arguments.recipe))
+    config = _compared_config(reproduce.TASK, name, keys, varied=("seed", *reproduce.VARIED))
     recipe = Path(arguments.recipe).stem
     folder = arguments.out or _RUNS / f"reproduce-{recipe}"
     finding = reproduce.reproduce(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from distill.config import Config
+
 # Weights, layers and tokens stay what the recipe says: baselines are compared with all else the same.
 _FEATURES = {"head": "own", "label_weight": 1.0}
 _LABELS = {"head": "own", "label_weight": 1.0, "alpha": 0.0, "gamma": 1.0}
@@ -25,6 +27,14 @@ METHODS: dict[str, dict[str, Any]] = {
     "hard": {**_LABELS, "teacher_labels": "hard"},
     "none": {**_LABELS, "gamma": 0.0},
 }
+
+
+def name_of(config: Config) -> str:
+    """Return the method whose keys a config has; "own" where it is none of them."""
+    # Where no features are distilled, what the recipe says of a projector makes no method.
+    kind = {name: keys for name, keys in METHODS.items() if (config.alpha == 0) == ("alpha" in keys)}
+    found = (name for name, keys in kind.items() if all(getattr(config, key) == keys[key] for key in keys))
+    return next(found, "own")
 
 
 def names() -> list[str]:

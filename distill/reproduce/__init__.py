@@ -9,10 +9,13 @@ from distill.reproduce.experiment import Experiment
 from distill.reproduce.run import TASK, reproduce
 from stiefel.errors import UnknownNameError
 
-__all__ = ["EXPERIMENTS", "TASK", "VARIED", "get", "reproduce"]
+__all__ = ["EXPERIMENTS", "RECIPES", "TASK", "VARIED", "get", "reproduce"]
 
 # Recipe keys that experiments set run by run; what a recipe or a flag says of them would be lost.
 VARIED = ("method", *sorted({key for keys in METHODS.values() for key in keys} - {"alpha", "gamma"}))
+
+# The paper's student on ImageNet, by a short name.
+RECIPES: dict[str, str] = {"imagenet": "imagenet/deit_ti_vkd"}
 
 EXPERIMENTS: dict[str, Experiment] = {
     "table1": table1.EXPERIMENT,

@@ -51,6 +51,12 @@ def test_a_method_is_its_keys_and_a_flag_beside_it_changes_one(name: str) -> Non
     assert small(f"--method={name}", "--loss", "mse").loss == "mse"
 
 
+@pytest.mark.parametrize("name", methods.names())
+def test_a_config_knows_the_method_that_it_is(name: str) -> None:
+    assert methods.name_of(small("--method", name)) == name
+    assert methods.name_of(small("--projector", "mlp", "--loss", "mse")) == "own"
+
+
 def test_an_unknown_method_is_refused_with_the_names() -> None:
     with pytest.raises(RecipeError, match="one of ensemble, hard, linear, mlp, none, simkd, soft, srd, vkd"):
         small("--method", "vdk")
