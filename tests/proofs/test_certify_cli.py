@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_runs import run_small
 from torch import Tensor, nn
 
 import stiefel
@@ -319,38 +317,3 @@ def test_a_missing_python_flint_is_one_sentence(
     assert main(["certify", str(checkpoint)]) == 0
     assert main(["certify", str(checkpoint), "--exact"]) == 2
     assert capsys.readouterr().err == "proofs: exact arithmetic needs python-flint; install `stiefel-distill[proofs]`\n"
-
-
-@pytest.mark.parametrize("by", ["cayley", "polar", "householder", "riemannian"])
-def test_a_run_folder_has_the_weight_of_its_own_map_certified(
-    by: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = tmp_path / "run"
-    run_small(run, "--parameterisation", by)
-    written = read(run / "certificate.json")
-    (weight,) = [each for each in written.matrices if each.kind == "weight"]
-    assert (weight.tensor, weight.parameterisation) == ("distillation.projector.linear.weight", by)
-    assert (weight.map_distance is not None) == (by != "polar")
-    assert main(["check", str(run / "certificate.json"), str(run)]) == 0
-    assert "not checked" not in capsys.readouterr().out
-    assert main(["certify", str(run), "--exact"]) == 0
-    assert f"\n  the exact value of '{by}' lies within" in capsys.readouterr().out
-    assert main(["check", str(run / "certificate.json"), str(next((run / "checkpoints").glob("*12.pt")))]) == 0
-    assert f"not checked: {weight.tensor}: computed by {by}; give the run folder" in capsys.readouterr().out
-
-
-def test_the_checkpoint_of_another_step_is_refuted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = tmp_path / "run"
-    run_small(run)
-    earlier, last = sorted((run / "checkpoints").iterdir())
-    shutil.copy(earlier, last)
-    sentences = refuted(capsys, run / "certificate.json", run)
-    assert any(
-        "distillation.projector.linear.parametrizations.weight.original: its values" in each for each in sentences
-    )
-
-
-def test_a_run_without_a_projector_has_a_certificate_of_hashes(tmp_path: Path) -> None:
-    run_small(tmp_path / "run", "--alpha", "0")
-    for folder in ("run", "teacher"):
-        assert read(tmp_path / folder / "certificate.json").tensors
