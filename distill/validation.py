@@ -96,6 +96,8 @@ def _validate_scale(config: Config) -> None:
         raise RecipeError("scale.average", "a decay, 0 <= average < 1", scale.average)
     if scale.average and config.head == "teacher":
         raise RecipeError("scale.average", "0 with head: teacher, whose projector isn't averaged", scale.average)
+    if scale.shard_teacher and config.head == "teacher":
+        raise RecipeError("scale.shard_teacher", "false with head: teacher, which checkpoints hold whole", True)
     parts = scale.devices * scale.accumulate
     for key, size in (("data.batch_size", config.data.batch_size), ("data.unlabelled", config.data.unlabelled)):
         if size % parts:

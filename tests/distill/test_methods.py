@@ -118,6 +118,12 @@ def test_what_the_reused_head_cannot_read_is_refused(key: str, value: str) -> No
         small("--method", "simkd", f"--{key}", value)
 
 
+@pytest.mark.parametrize(("key", "value"), [("scale.average", "0.9"), ("scale.shard_teacher", "true")])
+def test_a_scale_that_the_reused_head_does_not_go_with_is_refused(key: str, value: str) -> None:
+    with pytest.raises(RecipeError, match=f"'{key}'.*with head: teacher"):
+        small("--method", "simkd", f"--{key}", value)
+
+
 def test_dense_tokens_are_places_of_the_coarser_grid() -> None:
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 3, 4, 4, generator=generator), torch.randn(2, 5, 2, 2, generator=generator)
