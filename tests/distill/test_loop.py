@@ -120,7 +120,8 @@ def test_evaluation_is_off_the_training_clock(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_checkpoint(value: float, tmp_path: Path) -> None:
-    with pytest.raises(NonFiniteLossError, match=r"at step 12, on training examples 12, 13; .*step-00000010\.pt") as caught:
+    said = r"at step 12, on training examples 12, 13; .*step-00000010\.pt"
+    with pytest.raises(NonFiniteLossError, match=said) as caught:
         fit(Toy(lambda step: value if step == 12 else 0.0), SCHEDULE, opened(tmp_path), Processes())
     assert caught.value.step == 12
     assert not (tmp_path / "summary.json").exists()
