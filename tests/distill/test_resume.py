@@ -42,7 +42,7 @@ def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def stop_or_advance(trainer: _Trainer, *, is_interrupted: bool) -> bool:
         # The teacher's run has four steps and is left alone.
-        if trainer.schedule.steps > 4 and trainer.step == step:
+        if trainer.schedule.amount > 4 and trainer.step == step:
             raise Killed
         return advance(trainer, is_interrupted=is_interrupted)
 
