@@ -42,7 +42,8 @@ class Schedule:
 
     def is_evaluated(self, before: float, spent: float) -> bool:
         """Whether the run is evaluated after the step that took what is spent from `before` to `spent`."""
-        every = self.amount / self.evaluations
         if self.unit == STEPS:
             every = max(1, self.amount // self.evaluations)
-        return self.is_over(spent) or (spent // every > before // every and self.amount - spent >= every)
+            return self.is_over(spent) or (spent % every == 0 and self.amount - spent >= every)
+        share = self.amount / self.evaluations
+        return self.is_over(spent) or spent // share > before // share
