@@ -40,7 +40,7 @@ def costs(trace: Trace, sheet: Sheet) -> list[Cost]:
     for operation, calls in trace.operations.items():
         together = min(sheet.fused, alike[operation.name]) if _is_fused(operation) else 1
         launch = sheet.view_s if operation.kind == VIEW else sheet.launch_s / together
-        seconds = calls * (work_seconds(operation, sheet) + launch)
+        seconds = calls * sheet.cold * (work_seconds(operation, sheet) + launch)
         found.append(Cost(operation, calls, seconds))
     return sorted(found, key=lambda cost: -cost.seconds)
 

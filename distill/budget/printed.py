@@ -20,7 +20,7 @@ def calibration(found: Calibration) -> list[Table | str]:
     """Return predicted over measured for every reference step, and the verdict."""
     table = Table(title=f"{found.sheet.name}; {found.sheet.source}; {found.clock}", title_justify="left")
     for header in ("step", "predicted, ms", "measured, ms", "predicted / measured"):
-        table.add_column(header, justify="left" if header == "step" else "right")
+        table.add_column(header, justify="left" if header == "step" else "right", no_wrap=header == "step")
     for row in found.rows:
         numbers = (f"{row.predicted_ms:.3g}", f"{row.measured_ms:.3g}", f"{row.ratio:.2f}")
         table.add_row(f"{row.group}: {row.name}", *numbers)

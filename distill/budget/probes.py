@@ -2,17 +2,19 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 import stiefel
+from distill.budget import model
 from distill.budget.sheet import ATTENTION, CONVOLUTION, FACTORISATIONS, PRODUCT, Factorisation, Sheet
 from distill.budget.step import Step, traced
 from distill.budget.trace import Trace
 from distill.environment import environment
+from distill.models.deit import DeiT
 
 _MIB = 2**20
 # Edges of products: one at the full rate, one well below it, and one that is done in a plain loop.
@@ -58,7 +60,7 @@ def probes(device: str) -> dict[str, Probe]:
     def normal(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.randn(*shape, generator=generator).to(device, dtype)
 
-    steps: dict[str, Step] = {"launch": _tiny_training_step(device)}
+    steps: dict[str, Step] = {"launch": _tiny_training_step(device), "step": _small_training_step(device)}
     for name in _RATES[device]:
         large = normal(_LARGE[device], _LARGE[device], dtype=getattr(torch, name))
         steps[f"product {name}"] = lambda large=large: large @ large
@@ -105,7 +107,7 @@ def fit(found: Mapping[str, Probe], seconds: Mapping[str, float], device: str) -
         ATTENTION: _half(8, rate("small attention"), 64, rate("attention")),
     }
     peaks = {name: rate(f"product {name}") * (1 + half[PRODUCT] / large) for name in _RATES[device]}
-    return Sheet(
+    warm = Sheet(
         name=str(environment()["gpu"] if device == "cuda" else environment()["processor"]),
         source=f"distill budget calibrate, torch {torch.__version__}, {torch.get_num_threads()} threads",
         rate=peaks,
@@ -124,10 +126,12 @@ def fit(found: Mapping[str, Probe], seconds: Mapping[str, float], device: str) -
         special=_OPERANDS * _NEAR / work("special"),
         launch_s=launch,
         view_s=launch if device == "cpu" else 0.0,
+        cold=1.0,
         fused=64 if device == "cuda" else 1,
         memory=_memory(device),
         factorisations={name: factorisation(name) for name in FACTORISATIONS},
     )
+    return replace(warm, cold=max(1.0, seconds["step"] / model.step_seconds(found["step"].trace, warm)))
 
 
 def _half(small: int, slow: float, large: int, quick: float) -> float:
@@ -158,6 +162,20 @@ def _tiny_training_step(device: str) -> Step:
     def step() -> None:
         optimiser.zero_grad()
         network(batch).square().mean().backward()
+        optimiser.step()
+
+    return step
+
+
+def _small_training_step(device: str) -> Step:
+    """Return a training step of a transformer that is none of the reference steps, to see operators among others."""
+    network = DeiT(image_size=16, channels=3, classes=10, width=96, depth=2, heads=4, patch=4).to(device)
+    optimiser = stiefel.optim.build(network, lr=0.0)
+    pixels = torch.ones(32, 3, 16, 16, device=device)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        network(pixels).logits.square().mean().backward()
         optimiser.step()
 
     return step

@@ -31,7 +31,8 @@ class Sheet:
     product is cut into tiles of tile × tile × 4·tile, each done by one of `units`. tiny: the rate of a batch of
     products with fewer than 400 multiplications each, which a CPU does in a plain loop. bandwidth: of memory;
     cache_bandwidth: of what fits `cache` bytes. special: entries a second of exp, softmax, a norm over channels, or a
-    copy out of order. launch_s: added to every operator; view_s: all that a view takes. fused: entrywise operators of
+    copy out of order. launch_s: added to every operator; view_s: all that a view takes. cold: how much longer all
+    of this takes within a step, whose every operator finds caches that another one left. fused: entrywise operators of
     one kind that the optimiser launches together. memory: in all.
     """
 
@@ -49,6 +50,7 @@ class Sheet:
     special: float
     launch_s: float
     view_s: float
+    cold: float
     fused: int
     memory: float
     factorisations: Mapping[str, Factorisation]
@@ -74,6 +76,7 @@ V100 = Sheet(
     special=1e12,
     launch_s=5e-6,
     view_s=0.0,
+    cold=1.0,
     fused=64,
     memory=16e9,
     factorisations={

@@ -29,6 +29,7 @@ KNOWN = Sheet(
     special=1e9,
     launch_s=1e-6,
     view_s=1e-6,
+    cold=1.0,
     fused=1,
     memory=1e12,
     factorisations={name: Factorisation(1e-6, 20e9) for name in sheet.FACTORISATIONS},
@@ -39,6 +40,7 @@ def test_the_probes_of_a_known_machine_give_its_sheet_back() -> None:
     found = probes.probes("cpu")
     seconds = {name: sum(cost.seconds for cost in costs(probe.trace, KNOWN)) for name, probe in found.items()}
     fitted = probes.fit(found, seconds, "cpu")
+    assert fitted.cold == pytest.approx(1.0, abs=0.15)
     # What isn't measured apart: the launch probe's own work, and the sums and views beside what a probe is about.
     close = 0.25
     assert fitted.launch_s == pytest.approx(KNOWN.launch_s, rel=close)

@@ -1,11 +1,14 @@
 """A run stops when its budget is spent, whatever the unit, and its charges add up."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from small_runs import figures, run_small
+from small_runs import SMALL, figures, run_small
 from torch import Tensor, nn
 
 from distill import checkpoint
@@ -14,7 +17,7 @@ from distill.config import Optimiser
 from distill.errors import RecipeError, StepMemoryError
 from distill.loop import _Trainer, fit
 from distill.processes import Processes
-from distill.run_folder import RunFolder, read_charges
+from distill.run_folder import RunFolder, read_charges, read_summary
 from distill.schedule import Schedule
 from distill.task import Task
 
@@ -237,3 +240,14 @@ def test_a_wall_budget_lasts_about_as_long_as_it_says(tmp_path: Path) -> None:
     started = time.perf_counter()
     summary = run_small(tmp_path / "run", "--budget", "wall:1s")
     assert 1.0 <= summary["spent"] <= summary["train_seconds"] + 1e-3 <= time.perf_counter() - started
+
+
+def test_two_processes_stop_after_the_same_step(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "distill", "train", "classification", "--run", str(tmp_path / "two"), *SMALL]
+    command += ["--budget", BUDGETS["wall"], "--scale.devices", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    # A process that went on alone would wait for the other for ever.
+    subprocess.run(command, env=environment, timeout=120, check=True, capture_output=True)
+    summary = read_summary(tmp_path / "two")
+    assert summary["unit"] == "wall"
+    assert summary["spent"] >= 0.3

@@ -149,6 +149,7 @@ SHEET = Sheet(
     special=2.0,
     launch_s=0.25,
     view_s=0.125,
+    cold=1.0,
     fused=1,
     memory=1e6,
     factorisations={"cholesky": Factorisation(2.0, 50.0)},
@@ -190,6 +191,7 @@ def test_every_call_is_launched_and_the_optimiser_s_together() -> None:
     trace = Trace({})
     trace.operations.update({operation("entrywise", bytes=80): 3, operation("view"): 2})
     assert model.step_seconds(trace, SHEET) == 3 * (2 + 0.25) + 2 * 0.125
+    assert model.step_seconds(trace, replace(SHEET, cold=1.5)) == 1.5 * model.step_seconds(trace, SHEET)
     trace = Trace({})
     trace.operations[replace(operation("entrywise", bytes=80), part="optimiser")] = 8
     assert model.step_seconds(trace, replace(SHEET, fused=4)) == 8 * 2 + 2 * 0.25
