@@ -114,10 +114,10 @@ class _Trainer:
         return is_stopped
 
     def save(self) -> None:
+        charges = self.meter.taken()
         if not self.processes.is_first:
             return
-        charges = self.meter.taken()
-        if self.schedule.unit != STEPS:
+        if charges:
             with self._off_the_clock("logging_seconds"):
                 self.run.log_charges(charges)
         with self._off_the_clock("checkpoint_seconds"):
@@ -134,7 +134,7 @@ class _Trainer:
     def _finish(self) -> dict[str, Any]:
         seconds = round(self.train_seconds, 4)
         summary = {"steps": self.step, "train_seconds": seconds, "step_ms": 1e3 * self.train_seconds / self.step}
-        summary |= {name: round(seconds, 4) for name, seconds in self.aside.items()}
+        summary |= {name: round(each, 4) for name, each in self.aside.items()}
         if self.schedule.unit != STEPS:
             summary |= {"unit": self.schedule.unit, "spent": self.meter.spent}
         summary |= {"metric": self.task.metric, **self.figures}
@@ -159,9 +159,8 @@ class _Trainer:
 
     def _train_step(self, is_interrupted: bool, started: float) -> tuple[dict[str, float], bool, float]:
         """Take a step; return its losses, whether Ctrl-C had reached a process, and the sum of the meters' readings."""
-        charge = 1 if self.schedule.unit == STEPS else self.meter.last
         for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * self.schedule.factor(self.meter.spent, charge=charge)
+            group["lr"] = peak * self.schedule.factor(self.meter.spent, charge=self.meter.last)
         self.task.module.train()
         self.optimiser.zero_grad()
         batch = self.task.batch(self.step)

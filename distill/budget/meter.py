@@ -19,7 +19,8 @@ Parts = Mapping[str, Sequence[nn.Module]]
 class Meter(ABC):
     """What has been charged so far, of the processes of a run together; every process holds the same figure.
 
-    `charges` are runs of equal charges, [first step, last step, charge of each], since they were last taken.
+    last: what the latest step was charged, 0 if nobody knows yet what a step will be.
+    charges: runs of equal charges, [first step, last step, charge of each], since they were last taken.
     """
 
     def __init__(self) -> None:
@@ -63,7 +64,15 @@ class Meter(ABC):
 
 
 class StepMeter(Meter):
-    """Charges 1 a step."""
+    """Charges 1 a step, and keeps no record of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = 1
+
+    def taken(self) -> list[list[float]]:
+        self.charges = []
+        return []
 
     def _price(self, exchanged: float) -> float:
         return 1

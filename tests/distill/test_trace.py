@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import stiefel
+from benchmarks.measure import peak_bytes
 from distill.budget import model
 from distill.budget.sheet import FACTORISATIONS, V100, Factorisation, Sheet
 from distill.budget.trace import _FACTORISATIONS, Operation, Trace
 from distill.errors import StepMemoryError
+from distill.models.deit import DeiT
 
 FLOAT = 4
 
@@ -95,6 +97,19 @@ def test_the_peak_is_what_is_alive_at_once() -> None:
         return [start + 1 for _ in range(10)]
 
     assert traced(hoard).peak_bytes == FLOAT * 1000 * 11
+
+
+def test_the_peak_of_a_whole_step_is_what_the_profiler_sees() -> None:
+    network = DeiT(image_size=8, channels=1, classes=10, width=16, depth=2, heads=2, patch=2)
+    pixels = torch.ones(4, 1, 8, 8)
+
+    def step() -> object:
+        loss = network(pixels).logits.square().mean()
+        return torch.autograd.grad(loss, list(network.parameters()), allow_unused=True)
+
+    step()
+    before = FLOAT * (sum(parameter.numel() for parameter in network.parameters()) + pixels.numel())
+    assert traced(step).peak_bytes - before == peak_bytes(step, device="cpu")
 
 
 def test_a_step_is_split_by_part_backward_with_forward() -> None:
