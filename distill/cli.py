@@ -10,10 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import torch
 from rich.console import Console
+from rich.table import Table
 
 from distill import methods, reproduce, tasks
 from distill import recipe as recipes
+from distill.budget import printed, sheet
+from distill.budget.calibrate import calibrate
+from distill.budget.explain import explain_run
 from distill.checkpoint import load_weights
 from distill.compare import REPORT, compare, entries
 from distill.config import Config
@@ -23,7 +28,7 @@ from distill.processes import is_first_process, leave
 from distill.report import console_table
 from distill.report.table import for_terminal
 from distill.report.verdict import verdict
-from distill.run_folder import read_summary
+from distill.run_folder import is_finished, read_summary
 from distill.train import train
 from stiefel import console
 from stiefel.errors import StiefelError
@@ -61,6 +66,7 @@ def _dispatch(words: list[str]) -> int:
     _add_evaluate(commands)
     _add_export(commands)
     _add_reproduce(commands)
+    _add_budget(commands)
     arguments, keys = parser.parse_known_args(words)
     return arguments.run_command(arguments, keys, words)
 
@@ -100,6 +106,22 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--resume", action="store_true", help="go on, or draw a finished experiment anew")
     listed = [f"  {name:<8}{each.title}; {each.seeds} seeds" for name, each in reproduce.EXPERIMENTS.items()]
     parser.epilog = "\n".join(["experiments, which share runs in one folder:", *listed, "", parser.epilog or ""])
+
+
+def _add_budget(commands: argparse._SubParsersAction) -> None:
+    summary = "what a step costs on a V100, and how well that is known"
+    group = commands.add_parser("budget", help=summary, description=f"{summary.capitalize()}.")
+    kinds = group.add_subparsers(dest="kind", required=True, metavar="COMMAND")
+    parser = _add(kinds, "calibrate", "measure this machine and predict reference steps on it", _calibrate)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument(
+        "--threads", type=_positive, default=1, help="CPU threads (default 1, by the thread's own clock)"
+    )
+    parser.add_argument("--rounds", type=_positive, default=7, help="turns of every step (default 7)")
+    parser.add_argument("--out", type=Path, help="write sheet and figures as JSON")
+    parser = _add(kinds, "explain", "print where the seconds of a run's step go on a V100", _explain)
+    parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument("--sheet", type=Path, help="a file of calibrate's: predict for that machine instead")
 
 
 def _add(commands: argparse._SubParsersAction, name: str, summary: str, run) -> console.Parser:
@@ -207,6 +229,33 @@ def _export(arguments: argparse.Namespace, keys: list[str], words: list[str]) ->
     for path in export(arguments.source, arguments.out, onnx=arguments.onnx, is_averaged=arguments.average):
         print(path)
     return 0
+
+
+def _calibrate(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
+    _refuse("budget calibrate", keys)
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("--device", "a device of this machine", "cuda", cure="leave it out for the CPU")
+    torch.set_num_threads(arguments.threads)
+    found = calibrate(arguments.device, rounds=arguments.rounds)
+    _say(printed.calibration(found))
+    if arguments.out is not None:
+        printed.write_calibration(found, arguments.out)
+    return 0
+
+
+def _explain(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
+    _refuse("budget explain", keys)
+    _say(
+        printed.explanation(explain_run(arguments.run, sheet.read(arguments.sheet) if arguments.sheet else sheet.V100))
+    )
+    if is_finished(arguments.run):
+        print(printed.spending(read_summary(arguments.run)))
+    return 0
+
+
+def _say(lines: Sequence[Table | str]) -> None:
+    for line in lines:
+        Console().print(line, highlight=False, soft_wrap=isinstance(line, str))
 
 
 def _refuse(command: str, keys: list[str]) -> None:

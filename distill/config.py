@@ -133,7 +133,8 @@ class Config:
     mean over places, or dense, every place of its own. head: own, or teacher for SimKD, which classifies projected
     features by the teacher's head. label_weight: of the cross-entropy with the labels.
     gamma: weight of the teacher's labels on the distillation head, 0 for none; teacher_labels: soft (its
-    probabilities at a temperature) or hard (its decision). budget: steps:N or epochs:N.
+    probabilities at a temperature) or hard (its decision). budget: as docs/budgets.md
+    lists them, such as steps:2000, epochs:5, flops:1e15, wall:10m or v100:2m.
     evaluations: how often the run is evaluated and checkpointed, the last time at its end.
     threads: CPU threads of torch, 0 for its own choice; a small model is quickest, and undisturbed, on one.
     """

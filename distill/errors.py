@@ -93,12 +93,25 @@ class RecipeFileError(DistillError):
 
 
 class BudgetError(DistillError):
-    """A budget that can't be parsed."""
+    """A budget that can't be parsed, or doesn't say how many steps it pays for where that must be known."""
 
-    def __init__(self, text: str, units: Iterable[str]):
+    def __init__(self, text: str):
         self.text = text
-        choices = " or ".join(f"{unit}:N" for unit in units)
-        super().__init__(f"expected a budget {choices} with a whole N >= 1, got {text!r}; write e.g. steps:600")
+        units = "steps:N, epochs:N, flops:X, wall:TIME, v100:TIME or 2xv100:TIME"
+        values = "a whole N >= 1, an X such as 1e15, a TIME such as 90s, 10m or 1.5h"
+        super().__init__(f"expected a budget {units} with {values}, got {text!r}; write e.g. steps:600")
+
+
+class StepMemoryError(DistillError):
+    """A step that a device has too little memory for."""
+
+    def __init__(self, device: str, available: float, needed: float):
+        self.device, self.available, self.needed = device, available, needed
+        super().__init__(
+            f"expected a step that fits the {available / 1e9:.3g} GB of a {device}, got one that holds "
+            f"{needed / 1e9:.3g} GB; lower data.batch_size, raise scale.accumulate, set scale.checkpointing, "
+            "or give a budget in another unit"
+        )
 
 
 class RunFolderError(DistillError):

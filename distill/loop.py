@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from torch import Tensor
 import stiefel
 from distill import checkpoint
 from distill.average import Average
+from distill.budget import STEPS
+from distill.budget import meter as meters
 from distill.errors import InterruptedRunError, NonFiniteLossError
 from distill.interrupt import deferred_interrupt
 from distill.processes import Processes
@@ -26,9 +30,10 @@ from stiefel.errors import NonFiniteError
 def fit(task: Task, schedule: Schedule, run: RunFolder, processes: Processes) -> dict[str, Any]:
     """Train a task in its open run folder, from its last checkpoint if it has one, and return the summary.
 
-    The clock (`train_seconds`) runs for optimiser steps alone; evaluation and checkpoints are off it. Killed at
-    any moment, the run loses at most the steps since its last checkpoint and resumes to the same numbers. The last
-    checkpoint gets a certificate. Of several processes the first one writes the folder.
+    The run stops after the step that spends its budget. The clock (`train_seconds`) runs for optimiser steps alone;
+    evaluation, checkpoints and logging are off it, are charged to no budget and have their own seconds in the
+    summary. Killed at any moment, the run loses at most the steps since its last checkpoint and resumes to the same
+    numbers. The last checkpoint gets a certificate. Of several processes the first one writes the folder.
 
     Raises: CheckpointError, NonFiniteLossError; NonFiniteError with the name of a tensor that ends with NaN, which
     can't be certified; InterruptedRunError after Ctrl-C, which lets the step in progress end and writes a checkpoint.
@@ -36,10 +41,11 @@ def fit(task: Task, schedule: Schedule, run: RunFolder, processes: Processes) ->
     trainer = _Trainer(task, schedule, run, processes)
     trainer.restore()
     with deferred_interrupt() as interrupted, progress_bar(is_shown=processes.is_first) as progress:
-        bar = progress.add_task(str(run.path), total=schedule.steps, completed=trainer.step)
-        while trainer.step < schedule.steps:
+        bar = progress.add_task(str(run.path), total=schedule.amount)
+        progress.update(bar, completed=trainer.meter.spent)
+        while not schedule.is_over(trainer.meter.spent):
             is_stopped = trainer.advance(is_interrupted=interrupted.is_set())
-            progress.update(bar, completed=trainer.step)
+            progress.update(bar, completed=trainer.meter.spent)
             if is_stopped or (interrupted.is_set() and processes.world == 1):
                 trainer.save()
                 raise InterruptedRunError(run.path, trainer.step)
@@ -62,7 +68,9 @@ class _Trainer:
         self.peaks = [group["lr"] for group in built.param_groups]
         self.module, self.optimiser = processes.setup(task.module, built, self._probe, compiled=schedule.scale.compile)
         self.average = Average(task.kept, schedule.scale.average) if schedule.scale.average else None
+        self.meter = meters.build(schedule.unit, task.parts(), processes)
         self.step, self.train_seconds = 0, 0.0
+        self.aside = {"evaluation_seconds": 0.0, "checkpoint_seconds": 0.0, "logging_seconds": 0.0}
         self.last_checkpoint: Path | None = None
         self.figures: dict[str, float] = {}
 
@@ -74,6 +82,8 @@ class _Trainer:
             self.task.module.load_state_dict(state["module"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.train_seconds, self.figures = state["step"], state["train_seconds"], state["figures"]
+            self.meter.load_state_dict(state["meter"])
+            self.aside = state["aside"]
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
         if self.processes.is_first:
@@ -84,28 +94,39 @@ class _Trainer:
 
         Returns whether Ctrl-C had reached any of the processes: they stop after the same step.
         """
-        started = time.perf_counter()
-        parts, is_stopped = self._train_step(is_interrupted)
+        started, before = time.perf_counter(), self.meter.spent
+        parts, is_stopped, exchanged = self._train_step(is_interrupted, started)
         if self.processes.device.type == "cuda":
             torch.cuda.synchronize(self.processes.device)
         self.train_seconds += time.perf_counter() - started
         self.step += 1
-        if self.schedule.is_evaluated(self.step):
-            self.figures = self._evaluate()
+        self.meter.charge(self.step, exchanged)
+        if self.schedule.is_evaluated(before, self.meter.spent):
+            with self._off_the_clock("evaluation_seconds"):
+                self.figures = self._evaluate()
             if self.processes.is_first:
                 record = {"step": self.step, "train_seconds": round(self.train_seconds, 4)}
-                self.run.log({**record, **parts, **self.figures})
+                if self.schedule.unit != STEPS:
+                    record["spent"] = self.meter.spent
+                with self._off_the_clock("logging_seconds"):
+                    self.run.log({**record, **parts, **self.figures})
             self.save()
         return is_stopped
 
     def save(self) -> None:
+        charges = self.meter.taken()
         if not self.processes.is_first:
             return
-        state = {"step": self.step, "train_seconds": self.train_seconds, "figures": self.figures}
-        state |= {"module": self.task.module.state_dict(), "optimiser": self.optimiser.state_dict()}
-        if self.average is not None:
-            state["average"] = self.average.state_dict()
-        self.last_checkpoint = checkpoint.save(self.run.path, self.step, state)
+        if charges:
+            with self._off_the_clock("logging_seconds"):
+                self.run.log_charges(charges)
+        with self._off_the_clock("checkpoint_seconds"):
+            state = {"step": self.step, "train_seconds": self.train_seconds, "figures": self.figures}
+            state |= {"module": self.task.module.state_dict(), "optimiser": self.optimiser.state_dict()}
+            state |= {"meter": self.meter.state_dict(), "aside": dict(self.aside)}
+            if self.average is not None:
+                state["average"] = self.average.state_dict()
+            self.last_checkpoint = checkpoint.save(self.run.path, self.step, state)
 
     def finish(self) -> dict[str, Any]:
         return self.processes.first(self._finish)
@@ -113,6 +134,9 @@ class _Trainer:
     def _finish(self) -> dict[str, Any]:
         seconds = round(self.train_seconds, 4)
         summary = {"steps": self.step, "train_seconds": seconds, "step_ms": 1e3 * self.train_seconds / self.step}
+        summary |= {name: round(each, 4) for name, each in self.aside.items()}
+        if self.schedule.unit != STEPS:
+            summary |= {"unit": self.schedule.unit, "spent": self.meter.spent}
         summary |= {"metric": self.task.metric, **self.figures}
         assert self.last_checkpoint is not None  # the last step is always evaluated
         certificate = certify(self.last_checkpoint, module=self.task.module)
@@ -127,31 +151,42 @@ class _Trainer:
                 figures |= {f"average_{name}": value for name, value in self.task.evaluate().items()}
         return figures
 
-    def _train_step(self, is_interrupted: bool) -> tuple[dict[str, float], bool]:
+    @contextmanager
+    def _off_the_clock(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.aside[name] += time.perf_counter() - started
+
+    def _train_step(self, is_interrupted: bool, started: float) -> tuple[dict[str, float], bool, float]:
+        """Take a step; return its losses, whether Ctrl-C had reached a process, and the sum of the meters' readings."""
         for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * self.schedule.factor(self.step)
+            group["lr"] = peak * self.schedule.factor(self.meter.spent, charge=self.meter.last)
         self.task.module.train()
         self.optimiser.zero_grad()
-        totals = self._forward_backward()
-        names = list(totals)
-        # One exchange a step: every process sees the same losses and the same wish to stop, and does the same.
-        flag = torch.tensor(float(is_interrupted), device=self.processes.device)
-        values = self.processes.mean(torch.stack([*totals.values(), flag])).tolist()
-        parts = dict(zip(names, values[:-1], strict=True))
-        if not math.isfinite(parts["loss"]):
-            raise self._non_finite(parts)
-        if self.schedule.optimiser.clip_norm > 0:
-            self.processes.clip(self.module, self.optimiser, self.schedule.optimiser.clip_norm)
-        self.optimiser.step()
-        if self.average is not None:
-            self.average.update()
-        return parts, values[-1] > 0
+        batch = self.task.batch(self.step)
+        with self.meter.watching(batch):
+            totals = self._forward_backward(batch)
+            names = list(totals)
+            # One exchange a step: every process sees the same losses, the same wish to stop and the same clock, and
+            # does the same.
+            reading = self.meter.reading(self.train_seconds + time.perf_counter() - started)
+            own = torch.tensor([float(is_interrupted), reading], device=self.processes.device)
+            values = self.processes.mean(torch.cat([torch.stack(list(totals.values())), own])).tolist()
+            parts = dict(zip(names, values[:-2], strict=True))
+            if not math.isfinite(parts["loss"]):
+                raise self._non_finite(parts)
+            if self.schedule.optimiser.clip_norm > 0:
+                self.processes.clip(self.module, self.optimiser, self.schedule.optimiser.clip_norm)
+            self.optimiser.step()
+            if self.average is not None:
+                self.average.update()
+        return parts, values[-2] > 0, values[-1] * self.processes.world
 
-    def _forward_backward(self) -> dict[str, Tensor]:
+    def _forward_backward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Add up the gradients of the step's parts; return the mean losses."""
         count = self.schedule.scale.accumulate
         totals: dict[str, Tensor] = {}
-        for index, part in enumerate(_split(self.task.batch(self.step), count, self.processes.device)):
+        for index, part in enumerate(_split(batch, count, self.processes.device)):
             try:
                 with self.processes.gathering(self.module, is_last=index == count - 1):
                     losses = self.module(part)

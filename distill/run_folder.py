@@ -1,9 +1,12 @@
-"""A run is a folder: config.yaml, metrics.jsonl, checkpoints/, certificate.json, summary.json, environment.json."""
+"""A run is a folder: config.yaml, metrics.jsonl, checkpoints/, certificate.json, summary.json, environment.json.
+
+A run whose budget isn't in steps has charges.jsonl too: a line for each run of steps that were charged alike.
+"""
 
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -13,7 +16,7 @@ from distill.environment import environment
 from distill.errors import RunFolderError
 
 CONFIG, METRICS, SUMMARY, ENVIRONMENT = "config.yaml", "metrics.jsonl", "summary.json", "environment.json"
-CERTIFICATE, WARNINGS = "certificate.json", "warnings.log"
+CERTIFICATE, CHARGES, WARNINGS = "certificate.json", "charges.jsonl", "warnings.log"
 
 
 def is_finished(path: Path) -> bool:
@@ -90,19 +93,23 @@ class RunFolder:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one record to metrics.jsonl, on the disk before the checkpoint that follows it."""
-        with open(self.path / METRICS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        _append(self.path / METRICS, [record])
+
+    def log_charges(self, charges: Sequence[Sequence[float]]) -> None:
+        """Append runs of equal charges, [first step, last step, charge of each], before the checkpoint of the last."""
+        _append(self.path / CHARGES, charges)
 
     def records(self) -> list[dict[str, Any]]:
         """Return the records of metrics.jsonl; a line that a killed run left half-written is no record."""
         return read_records(self.path)
 
     def forget_after(self, step: int) -> None:
-        """Cut metrics.jsonl back to the records up to `step`, where a resumed run takes up."""
+        """Cut metrics.jsonl and charges.jsonl back to the lines up to `step`, where a resumed run takes up."""
         kept = [json.dumps(record) + "\n" for record in self.records() if record["step"] <= step]
         write_atomically(self.path / METRICS, "".join(kept))
+        if (self.path / CHARGES).exists():
+            charges = [json.dumps(charge) + "\n" for charge in read_charges(self.path) if charge[1] <= step]
+            write_atomically(self.path / CHARGES, "".join(charges))
 
     @contextmanager
     def keeping_warnings(self) -> Iterator[None]:
@@ -129,9 +136,15 @@ def _is_empty(path: Path) -> bool:
 
 def read_records(path: Path) -> list[dict[str, Any]]:
     """Return the records of a run folder's metrics.jsonl, whole lines only."""
-    metrics = path / METRICS
-    text = metrics.read_text(encoding="utf-8") if metrics.exists() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return _lines(path / METRICS)
+
+
+def read_charges(path: Path) -> list[list[float]]:
+    """Return what a run folder's steps were charged, as runs of [first step, last step, charge of each].
+
+    Empty where the budget is one of steps, each of which is charged 1.
+    """
+    return _lines(path / CHARGES)
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -142,3 +155,15 @@ def read_summary(path: Path) -> dict[str, Any]:
     if not is_finished(path):
         raise RunFolderError(path, "holds no finished run", "train one there first, or resume it with --resume")
     return json.loads((path / SUMMARY).read_text(encoding="utf-8"))
+
+
+def _append(path: Path, lines: Sequence[Any]) -> None:
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("".join(json.dumps(line) + "\n" for line in lines))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _lines(path: Path) -> list[Any]:
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]

@@ -1,7 +1,7 @@
 """The contract of a task: a batch in, a dictionary with "loss" out, and an evaluation. `fit` knows nothing more."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -36,6 +36,10 @@ class Task(ABC):
     @abstractmethod
     def indices(self, step: int) -> list[int]:
         """Return which training examples a step's batch holds, all processes' together."""
+
+    def parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """Return the modules whose share of a step's cost is told apart, each called as a module in `forward`."""
+        return {}
 
     def undecayed(self) -> list[nn.Parameter]:
         """Return matrices that weight decay leaves alone, beside those that it always does."""

@@ -108,7 +108,8 @@ def _prepare(config: Config, folder: Path) -> None:
     task = TeacherTraining(config, alone)
     run.open(resume=True)
     if config.teacher.weights == _TRAINED_HERE:
-        steps = budget.parse(config.teacher.budget).steps(task.steps_per_epoch)
-        fit(task, Schedule(steps, config.teacher.optimiser, scale=Scale()), run, alone)
+        spendable = budget.parse(config.teacher.budget).settled(task.steps_per_epoch)
+        schedule = Schedule(spendable.amount, config.teacher.optimiser, scale=Scale(), unit=spendable.unit)
+        fit(task, schedule, run, alone)
     else:
         run.finish({"steps": 0, "metric": task.metric, **task.evaluate()})

@@ -34,9 +34,10 @@ def train(
         torch.set_num_threads(config.threads)
     with run.keeping_warnings() if processes.is_first else nullcontext():
         task = tasks.get(task_name).prepare(config, teacher_folder or folder / "teacher", processes)
-        steps = budget.parse(config.budget).steps(task.steps_per_epoch)
+        spendable = budget.parse(config.budget).settled(task.steps_per_epoch)
         optimiser = _scaled(config.optimiser, config.data.batch_size)
-        return fit(task, Schedule(steps, optimiser, config.evaluations, config.scale), run, processes)
+        schedule = Schedule(spendable.amount, optimiser, config.evaluations, config.scale, spendable.unit)
+        return fit(task, schedule, run, processes)
 
 
 def run_config(task_name: str, config: Config) -> str:

@@ -75,8 +75,10 @@ def validate(config: Config) -> None:
         raise RecipeError("teacher.weights", "train, pretrained or a path", config.teacher.weights)
     _at_least("evaluations", config.evaluations, 1)
     _check_data(config.data)
-    budget.parse(config.budget)
     budget.parse(config.teacher.budget)
+    if budget.parse(config.budget).unit in budget.TRACED and config.scale.compile:
+        # The operators of a compiled step can't be seen one by one.
+        raise RecipeError("scale.compile", f"false with the budget {config.budget}", config.scale.compile)
     _check_device(config.device)
 
 

@@ -1,6 +1,8 @@
 """Classification: a student learns from labels and from a teacher's features and labels."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -47,11 +49,7 @@ class Classification(Task):
             processes.shard(teacher)
         self.distilled = distilled.to(processes.device)
         self.module, self.kept = self.distilled, student
-
-    @property
-    def student(self) -> Backbone:
-        """What is exported: the student without projector."""
-        return self.distilled.student
+        self.student, self.teacher = student, teacher
 
     @property
     def steps_per_epoch(self) -> int:
@@ -70,6 +68,10 @@ class Classification(Task):
 
     def indices(self, step: int) -> list[int]:
         return self.labelled.indices(step)
+
+    def parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        projectors = [cast(FeatureDistillation, each).projector for each in self.distilled.distillations]
+        return {"student": [self.student], "teacher": [self.teacher], "projector": projectors}
 
     def undecayed(self) -> list[nn.Parameter]:
         return self.student.undecayed()

@@ -82,7 +82,7 @@ def test_the_rate_warms_up_linearly_and_falls_as_a_cosine_to_a_hundredth() -> No
 @pytest.mark.parametrize(("steps", "evaluations"), [(20, 4), (23, 4), (3, 20), (1, 1), (600, 20)])
 def test_a_run_is_evaluated_as_often_as_announced_and_at_its_end(steps: int, evaluations: int) -> None:
     schedule = Schedule(steps, Optimiser(), evaluations)
-    evaluated = [step for step in range(1, steps + 1) if schedule.is_evaluated(step)]
+    evaluated = [step for step in range(1, steps + 1) if schedule.is_evaluated(step - 1, step)]
     assert evaluated[-1] == steps
     assert min(steps, evaluations) <= len(evaluated) <= min(steps, evaluations + 1)
 

@@ -43,7 +43,7 @@ def run_killed(folder: Path, *flags: str, step: int, monkeypatch: pytest.MonkeyP
     advance = _Trainer.advance
 
     def stop_or_advance(trainer: _Trainer, *, is_interrupted: bool) -> bool:
-        if trainer.schedule.steps > 4 and trainer.step == step:
+        if trainer.schedule.amount > 4 and trainer.step == step:
             raise Killed
         return advance(trainer, is_interrupted=is_interrupted)
 

@@ -1,0 +1,67 @@
+"""Calibrations and explanations as tables and sentences, and a calibration as a file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from distill.budget.calibrate import ALLOWED, Calibration
+from distill.budget.explain import Explanation
+from distill.budget.sheet import as_json
+from distill.environment import environment
+from distill.run_folder import write_atomically
+
+_SHOWN = 12
+_ASIDE = ("evaluation_seconds", "checkpoint_seconds", "logging_seconds")
+
+
+def calibration(found: Calibration) -> list[Table | str]:
+    """Return predicted over measured for every reference step, and the verdict."""
+    table = Table(title=f"{found.sheet.name}; {found.sheet.source}; {found.clock}", title_justify="left")
+    for header in ("step", "predicted, ms", "measured, ms", "predicted / measured"):
+        table.add_column(header, justify="left" if header == "step" else "right", no_wrap=header == "step")
+    for row in found.rows:
+        numbers = (f"{row.predicted_ms:.3g}", f"{row.measured_ms:.3g}", f"{row.ratio:.2f}")
+        table.add_row(f"{row.group}: {row.name}", *numbers)
+    return [table, *verdict(found)]
+
+
+def verdict(found: Calibration) -> list[str]:
+    """Return what a calibration says of the model, in sentences."""
+    within = f"{found.within} of {len(found.rows)} steps are predicted within a factor of {ALLOWED:g}"
+    wrong = [f"{quick.group}: {slow.name} before {quick.name}" for quick, slow in found.misordered]
+    order = f"Of {len(found.pairs)} pairs of steps that are clearly apart, "
+    order += f"{len(wrong)} are predicted in the wrong order ({'; '.join(wrong)})." if wrong else "all are in order."
+    return [f"{within}, the worst by {found.worst:.2f}.", order]
+
+
+def write_calibration(found: Calibration, path: Path) -> None:
+    """Write a calibration as JSON; `distill.budget.sheet.read` takes the sheet back out."""
+    rows = [{**vars(row), "ratio": row.ratio} for row in found.rows]
+    content: dict[str, Any] = {"environment": environment(), "clock": found.clock, "verdict": verdict(found)}
+    content |= {"sheet": as_json(found.sheet), "rows": rows}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def explanation(found: Explanation) -> list[Table | str]:
+    """Return where a step's seconds go."""
+    parts = Table(
+        "part", "ms", "share", title=f"{1e3 * found.seconds:.3g} ms a step, predicted for a {found.sheet.name}"
+    )
+    for part, seconds in found.parts.items():
+        parts.add_row(part, f"{1e3 * seconds:.3g}", f"{seconds / found.seconds:.0%}")
+    operators = Table(
+        "operator", "kind", "calls", "ms", "share", title=f"the dearest of {len(found.operators)} operators"
+    )
+    for name, kind, calls, seconds in found.operators[:_SHOWN]:
+        operators.add_row(name, kind, str(calls), f"{1e3 * seconds:.3g}", f"{seconds / found.seconds:.0%}")
+    memory = "within its memory" if found.fits else f"more than its {found.sheet.memory / 1e9:.3g} GB of memory"
+    return [parts, operators, f"{found.flops:.3g} flops a step; {found.peak_bytes / 1e9:.3g} GB at its peak, {memory}."]
+
+
+def spending(summary: dict[str, Any]) -> str:
+    """Return what a finished run spent, and what it wasn't charged for."""
+    aside = ", ".join(f"{key.removesuffix('_seconds')} {summary[key]:.3g} s" for key in _ASIDE)
+    return f"On this machine: {summary['steps']} steps in {summary['train_seconds']:.4g} s. Not charged: {aside}."
