@@ -34,6 +34,12 @@ class Budget:
             raise BudgetError(f"{self.unit}:{self.amount:g}")
         return int(settled.amount)
 
+    def share(self, parts: int) -> str:
+        """Return the text of one part of `parts`; counts are whole and at least 1."""
+        if self.unit in (STEPS, EPOCHS):
+            return f"{self.unit}:{max(1, int(self.amount) // parts)}"
+        return f"{self.unit}:{self.amount / parts:.12g}{'' if self.unit == FLOPS else 's'}"
+
     def settled(self, steps_per_epoch: int) -> "Budget":
         """Return the budget in the unit that is charged: epochs are steps."""
         return Budget(self.amount * steps_per_epoch, STEPS) if self.unit == EPOCHS else self

@@ -28,8 +28,7 @@ def needed(config: Config) -> list[Entry]:
 
 def short(text: str) -> str:
     """Return the short schedule to a recipe's budget."""
-    whole = budget.parse(text)
-    return f"{whole.unit}:{max(1, whole.amount // _SHORT)}"
+    return budget.parse(text).share(_SHORT)
 
 
 def analyse(study: Study) -> Finding:

@@ -46,3 +46,11 @@ def test_anything_else_is_refused_with_the_units_in_the_sentence(text: str) -> N
 def test_time_doesn_t_say_how_many_steps_it_pays_for() -> None:
     with pytest.raises(BudgetError):
         budget.parse("wall:1h").steps(7)
+
+
+@pytest.mark.parametrize("text", ["steps:600", "epochs:5", "flops:1e15", "wall:10m", "2xv100:1h"])
+def test_a_share_of_a_budget_is_a_budget(text: str) -> None:
+    whole, third = budget.parse(text), budget.parse(budget.parse(text).share(3))
+    assert third.unit == whole.unit
+    assert third.amount == (whole.amount // 3 if whole.unit in ("steps", "epochs") else pytest.approx(whole.amount / 3))
+    assert budget.parse(budget.parse("steps:2").share(3)).amount == 1
