@@ -204,7 +204,8 @@ def _reproduce(arguments: argparse.Namespace, keys: list[str], words: list[str])
         recipe=recipe,
         seeds=arguments.seeds or experiment.seeds,
         folder=folder,
-        command=["distill", *words],
+        # A resumed run ends with the same figures: the command that makes them is the one without.
+        command=["distill", *(word for word in words if word != "--resume")],
         resume=arguments.resume,
     )
     Console().print(for_terminal(finding.table, experiment.title))
