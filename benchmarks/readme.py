@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.convergence.tables import for_readme
-from benchmarks.tables import tables
+from benchmarks.tables import overhead, tables
 from stiefel import console
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +43,7 @@ def _main(argv: Sequence[str] | None) -> int:
 def committed() -> dict[str, str]:
     """Return the tables of the committed results."""
     made = tables(*(json.loads((RESULTS / name).read_text()) for name in ("speed-cpu.json", "growth-cpu.json")))
+    made["overhead"] = overhead(json.loads((RESULTS / "overhead-cpu.json").read_text()))
     return made | for_readme(RESULTS / "convergence" / "results.jsonl")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import stiefel
 from benchmarks import growth
+from benchmarks.overhead import STUDENT, TEACHER
 from benchmarks.speed import FLOOR, REFERENCE, UNIT
 
 # Forward + backward in products of n·p·p, at n >= 8p and elsewhere.
@@ -29,6 +30,16 @@ def tables(speed: dict[str, Any], grown: dict[str, Any]) -> dict[str, str]:
         "shapes": _shapes(results),
         "flag": _flag(results[3024, 192]),
     }
+
+
+def overhead(results: dict[str, Any]) -> str:
+    """Return the table of `benchmarks.overhead`; **bold** misses the goal, a share of the whole step."""
+    table = [["part", "ms", "of the student's step", "of the whole step"]]
+    for name, row in results["rows"].items():
+        share = f"{row['of_step']:.2%}"
+        is_met = name in (STUDENT, TEACHER) or row["of_step"] <= results["goal"]
+        table.append([name, f"{row['step_ms']:.1f}", f"{row['of_student']:.2%}", _judged(share, is_met)])
+    return _markdown(table)
 
 
 def _goals(results: dict[tuple[int, ...], Rows]) -> str:
