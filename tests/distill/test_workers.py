@@ -90,7 +90,9 @@ def test_workers_that_inherit_nothing_read_the_same(folder: Path, tmp_path: Path
 
 
 _READ_FOREVER = """
-import sys, os, itertools
+import sys, os, itertools, signal
+# A shell starts background jobs, and so whole test runs, with Ctrl-C ignored, which Python leaves as it is.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from distill import data
 from distill.config import Data
 config = Data(name="folder", path=sys.argv[1], image_size=16, workers=2, augment="none")
@@ -118,7 +120,10 @@ def test_workers_end_with_their_run_and_print_nothing(sent: signal.Signals, fold
         os.killpg(run.pid, sent)  # as a terminal does: to every process of the group
     else:
         run.kill()
-    _, errors = run.communicate(timeout=60)
+    try:
+        _, errors = run.communicate(timeout=60)
+    finally:
+        run.kill()
     assert "Process" not in errors, "a worker printed a traceback of its own"
     deadline = time.monotonic() + 30
     while any(Path(f"/proc/{pid}").exists() for pid in workers):
