@@ -17,6 +17,7 @@ EXTRA_OF = {
     "webdataset": "shards",
     "onnx": "onnx",
     "onnxscript": "onnx",
+    "faster_coco_eval": "detect",
 }
 
 

@@ -114,9 +114,10 @@ def _place(
     rows, columns = (np.flatnonzero((ink > _INK).any(axis)) for axis in (1, 0))
     for _ in range(_TRIES):
         top, left = (int(generator.integers(EDGE - side + 1)) for side in ink.shape)
-        box = [left + columns[0], top + rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
+        spans = (left + columns[0], top + rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
+        box = [int(each) for each in spans]
         if all(_covered(box, other) <= _MOST_COVERED for other in others):
-            return (top, left), [int(each) for each in box]
+            return (top, left), box
     return None
 
 
