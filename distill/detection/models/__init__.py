@@ -1,5 +1,6 @@
 """Detectors, students and teachers alike."""
 
 from distill.detection.models.detector import Detections, Detector
+from distill.detection.models.registry import DETECTORS, build
 
-__all__ = ["Detections", "Detector"]
+__all__ = ["DETECTORS", "Detections", "Detector", "build"]

@@ -1,0 +1,147 @@
+"""ViDT's body: a Swin transformer that carries [DET] tokens beside the patches."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from distill.detection.models.attention import ReconfiguredAttention, Sight
+from distill.detection.models.config import VidtConfig
+from distill.detection.models.padding import resize, sine_positions
+
+
+class Body(nn.Module):
+    """Stages of blocks; after each, patches are merged four to one. [DET] tokens see patches in the last stage alone.
+
+    is_checkpointed: a block's insides are computed again in the backward pass.
+    """
+
+    def __init__(self, config: VidtConfig):
+        super().__init__()
+        widths = config.stage_widths
+        self.embed = nn.Conv2d(3, widths[0], config.patch, stride=config.patch)
+        self.norm = nn.LayerNorm(widths[0])
+        self.det_tokens = nn.Parameter(torch.empty(config.queries, widths[0]))
+        self.det_positions = nn.Parameter(torch.empty(config.queries, config.width))
+        drops = torch.linspace(0, config.drop_path, sum(config.depths)).tolist()
+        ends = list(accumulate(config.depths))
+        after = [*widths[1:], config.width]
+        self.stages = nn.ModuleList(
+            Stage(config, stage, drops[end - depth : end], after[stage])
+            for stage, (depth, end) in enumerate(zip(config.depths, ends, strict=True))
+        )
+        self.is_checkpointed = False
+        _initialise(self)
+
+    def forward(
+        self, images: Float[Tensor, "batch 3 height width"], padding: Bool[Tensor, "batch height width"]
+    ) -> tuple[list[Float[Tensor, "batch _ _ _"]], Float[Tensor, "batch queries dim"]]:
+        """Return the levels, channels first, finest first, and the [DET] tokens."""
+        patch = self.embed.kernel_size[0]
+        filled = functional.pad(images, (0, -images.shape[-1] % patch, 0, -images.shape[-2] % patch))
+        patches = self.norm(self.embed(filled).permute(0, 2, 3, 1))
+        det = self.det_tokens.expand(len(images), -1, -1)
+        # The public code finds a mask for the last stage by way of a map that is rounded down, and so do its weights.
+        coarse = 2 ** (len(self.stages) - 1)
+        mask = resize(padding, (max(patches.shape[1] // coarse, 1), max(patches.shape[2] // coarse, 1)))
+        levels = []
+        for stage in self.stages:
+            before = patches
+            is_last = stage is self.stages[-1]
+            sight = Sight(*self._seen(mask, before.shape)) if is_last else None
+            for block in stage.blocks:
+                patches, det = self._run(block, patches, det, self.det_positions, sight)
+            levels.append(patches.permute(0, 3, 1, 2))
+            patches = stage.merge(patches)
+            det = det if is_last else stage.merge.spread(det)
+        return [*levels[1:], patches.permute(0, 3, 1, 2)], det
+
+    def _run(self, block: nn.Module, *arguments: Tensor | Sight | None) -> tuple[Tensor, Tensor]:
+        is_checkpointed = self.is_checkpointed and torch.is_grad_enabled()
+        return checkpoint(block, *arguments, use_reentrant=False) if is_checkpointed else block(*arguments)
+
+    def _seen(self, mask: Tensor, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+        _, height, width, dim = shape
+        padding = resize(mask, (height, width))
+        return sine_positions(padding, dim), padding
+
+
+class Stage(nn.Module):
+    """Blocks of one width, every other one with shifted windows, and the merging after them."""
+
+    def __init__(self, config: VidtConfig, stage: int, drops: Sequence[float], after: int):
+        super().__init__()
+        width = config.stage_widths[stage]
+        shifts = [(index % 2) * (config.window // 2) for index in range(len(drops))]
+        self.blocks = nn.ModuleList(
+            Block(width, config.heads[stage], config.window, shift, config.width, drop)
+            for shift, drop in zip(shifts, drops, strict=True)
+        )
+        self.merge = Merge(width, after)
+
+
+class Block(nn.Module):
+    """Attention, then an MLP four times as wide; each normed before and added to its input.
+
+    drop: share of images that each of the two is left out for in training; it is scaled up for the others.
+    """
+
+    def __init__(self, width: int, heads: int, window: int, shift: int, position_width: int, drop: float):
+        super().__init__()
+        self.drop = drop
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = ReconfiguredAttention(width, heads, window, shift)
+        self.det_position = nn.Linear(position_width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(
+        self,
+        patches: Float[Tensor, "batch h w dim"],
+        det: Float[Tensor, "batch queries dim"],
+        positions: Float[Tensor, "queries position_dim"],
+        sight: Sight | None,
+    ) -> tuple[Float[Tensor, "batch h w dim"], Float[Tensor, "batch queries dim"]]:
+        found = self.attention(self.norm_1(patches), self.norm_1(det) + self.det_position(positions), sight)
+        patches, det = self._added(patches, det, found)
+        return self._added(patches, det, (self.mlp(self.norm_2(patches)), self.mlp(self.norm_2(det))))
+
+    def _added(self, patches: Tensor, det: Tensor, found: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        if not self.training or self.drop == 0:
+            return patches + found[0], det + found[1]
+        # An image's patches and [DET] tokens are skipped together.
+        kept = det.new_empty(len(det), 1, 1).bernoulli_(1 - self.drop) / (1 - self.drop)
+        return patches + found[0] * kept[..., None], det + found[1] * kept
+
+
+class Merge(nn.Module):
+    """Patches two by two into one; [DET] tokens pass the same projection as a patch of four equal ones would."""
+
+    def __init__(self, width: int, after: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * width)
+        self.reduce = nn.Linear(4 * width, after, bias=False)
+
+    def forward(self, patches: Float[Tensor, "batch h w dim"]) -> Float[Tensor, "batch _ _ after"]:
+        height, width = patches.shape[1:3]
+        filled = functional.pad(patches, (0, 0, 0, width % 2, 0, height % 2))
+        fours = filled.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # (batch, h / 2, 2, w / 2, 2, dim)
+        # Column by column within a four, as Swin's weights expect.
+        return self.reduce(self.norm(fours.permute(0, 1, 3, 4, 2, 5).flatten(3)))
+
+    def spread(self, det: Float[Tensor, "batch queries dim"]) -> Float[Tensor, "batch queries after"]:
+        """Return [DET] tokens at the next stage's width."""
+        return self.reduce(self.norm(det.repeat(1, 1, 4)))
+
+
+def _initialise(body: Body) -> None:
+    for module in body.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for tokens in (body.det_tokens, body.det_positions):
+        nn.init.trunc_normal_(tokens, std=0.02)
