@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import stiefel
+from distill import tasks
 from distill.config import Config
 from distill.environment import environment
+from distill.jobs import Job
 from distill.progress import progress_bar
 from distill.recipe import to_yaml
 from distill.report import write_page
@@ -90,13 +92,12 @@ def run_all(
 
     Raises: what `train` raises.
     """
+    jobs = [_job(task, config, method, seed, folder) for seed in seeds for method in methods]
     with progress_bar() as progress:
-        bar = progress.add_task("all runs", total=len(methods) * len(seeds))
-        for seed in seeds:
-            for method in methods:
-                run, path = replace(config, seed=seed, **method.keys), run_folder(folder, method, seed)
-                train(task, run, path, teacher_folder=folder / TEACHER, resume=True)
-                progress.advance(bar)
+        bar = progress.add_task("all runs", total=len(jobs))
+        for job in jobs:
+            train(job.task, job.config, job.folder, teacher_folder=job.teacher_folder, resume=True)
+            progress.advance(bar)
     metric = read_summary(run_folder(folder, methods[0], seeds[0]))["metric"]
     return Comparison(
         task=task,
@@ -108,7 +109,7 @@ def run_all(
         recipe=to_yaml(config),
         environment=environment(),
         command=shlex.join(command),
-        notes=_notes(config),
+        notes=tasks.get(task).notes(config),
     )
 
 
@@ -117,11 +118,9 @@ def run_folder(folder: Path, method: Entry, seed: int) -> Path:
     return folder / RUNS / method.slug / f"seed-{seed}"
 
 
-def _notes(config: Config) -> list[str]:
-    if config.data.unlabelled == 0:
-        return []
-    images = f"Every distilled run also sees {config.data.unlabelled} training images a step without their labels"
-    return [f"{images}; the run without distillation has no use for them, so its steps are cheaper."]
+def _job(task: str, config: Config, method: Entry, seed: int, folder: Path) -> Job:
+    run = replace(config, seed=seed, **method.keys)
+    return Job(task, run, run_folder(folder, method, seed), folder / TEACHER)
 
 
 def _method(folder: Path, method: Entry, seeds: Sequence[int]) -> Method:
