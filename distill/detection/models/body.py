@@ -27,8 +27,8 @@ class Body(nn.Module):
         self.norm = nn.LayerNorm(widths[0])
         self.det_tokens = nn.Parameter(torch.empty(config.queries, widths[0]))
         self.det_positions = nn.Parameter(torch.empty(config.queries, config.width))
-        drops = torch.linspace(0, config.drop_path, sum(config.depths)).tolist()
         ends = list(accumulate(config.depths))
+        drops = [config.drop_path * block / (ends[-1] - 1) for block in range(ends[-1])]
         after = [*widths[1:], config.width]
         self.stages = nn.ModuleList(
             Stage(config, stage, drops[end - depth : end], after[stage])
