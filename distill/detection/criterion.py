@@ -24,6 +24,11 @@ class Losses(NamedTuple):
         """Return 2 · focal + 5 · L1 + 2 · (1 − GIoU)."""
         return CLASS_WEIGHT * self.classes + BOX_WEIGHT * self.boxes + GIOU_WEIGHT * self.overlaps
 
+    @property
+    def named(self) -> dict[str, Tensor]:
+        """Return the three by the names that a run's records have."""
+        return {"class_loss": self.classes, "box_loss": self.boxes, "giou_loss": self.overlaps}
+
 
 def criterion(
     detections: Detections, labels: Int[Tensor, "batch most"], targets: Float[Tensor, "batch most 4"], objects: Tensor

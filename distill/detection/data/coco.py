@@ -1,4 +1,7 @@
-"""COCO's layout: annotations/instances_train2017.json beside train2017/, and val alike; any year, or none."""
+"""COCO's layout: annotations/instances_train2017.json beside train2017/, and val alike; any year, or none.
+
+Images lie in a folder named after the part, in images/, or where their names in the file say.
+"""
 
 import re
 from pathlib import Path
@@ -29,7 +32,7 @@ def read_parts(root: Path) -> tuple[Annotations, Annotations]:
 
 
 def _part(root: Path, part: str) -> tuple[Path, Path]:
-    """Return a part's annotations and the folder of its images."""
+    """Return a part's annotations and the folder that its images' names begin in."""
     pattern = re.compile(rf"(?:instances_)?({part}\d*)\.json")
     inside = root / "annotations"
     found = sorted(path.name for path in inside.iterdir() if pattern.fullmatch(path.name)) if inside.is_dir() else []
@@ -39,8 +42,4 @@ def _part(root: Path, part: str) -> tuple[Path, Path]:
     match = pattern.fullmatch(found[0])
     assert match is not None
     folders = [root / match[1], root / "images" / match[1], root / "images"]
-    folder = next((folder for folder in folders if folder.is_dir()), None)
-    if folder is None:
-        listed = ", ".join(str(each.relative_to(root)) for each in folders)
-        raise DataError(root, f"a folder {listed} of the images of {found[0]}", "none", cure="unpack them there")
-    return inside / found[0], folder
+    return inside / found[0], next((folder for folder in folders if folder.is_dir()), root)

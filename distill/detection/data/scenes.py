@@ -28,7 +28,7 @@ COUNTS = {"train": 2000, "val": 300}
 _VERSION = 1
 _SEED, _HELD_OUT = 0, 600  # digits that held-out scenes show, and no training scene
 # Edges of digits in pixels, objects of a scene, scraps of digits between them.
-_EDGES, _OBJECTS, _SCRAPS = (14, 32), (1, 5), (3, 7)
+_EDGES, _OBJECTS, _SCRAPS = (20, 32), (1, 4), (1, 3)
 _MOST_COVERED = 0.3  # of the smaller of two boxes by the other
 _TRIES = 20
 _INK = 0.25  # of a digit's darkest: a pixel that belongs to it
@@ -88,7 +88,7 @@ def scene(
 ) -> tuple[UInt8[np.ndarray, "edge edge 3"], list[tuple[int, list[int]]]]:
     """Return a picture and its objects: (label, [left, top, width, height]) in pixels, tight around the ink."""
     # A background of two colours that run into each other.
-    corners = generator.uniform(0.0, 0.4, (2, 2, 3))
+    corners = generator.uniform(0.0, 0.25, (2, 2, 3))
     ramp = np.linspace(0, 1, EDGE)[:, None, None]
     canvas = corners[0, 0] + (corners[0, 1] - corners[0, 0]) * ramp + (corners[1, 0] - corners[0, 0]) * ramp[:, 0]
     for _ in range(int(generator.integers(*_SCRAPS, endpoint=True))):
@@ -103,7 +103,7 @@ def scene(
             top, left = box[0]
             _paint(canvas, ink, generator, at=(top, left))
             found.append((int(labels[chosen]), box[1]))
-    canvas += generator.normal(0, 0.03, canvas.shape)
+    canvas += generator.normal(0, 0.02, canvas.shape)
     return (255 * canvas.clip(0, 1)).astype(np.uint8), found
 
 
@@ -153,7 +153,8 @@ def _paint(
     """Lay ink of some bright colour over the canvas, anywhere unless `at` (top, left) says where."""
     top, left = at or (int(generator.integers(canvas.shape[axis] - ink.shape[axis] + 1)) for axis in (0, 1))
     part = canvas[top : top + ink.shape[0], left : left + ink.shape[1]]
-    part += ink[..., None] * (generator.uniform(0.5, 1.0, 3) - part)
+    colour = generator.uniform(0.75, 1.0, 3)
+    part += ink[..., None] * (colour - part)
 
 
 def _cache() -> Path:
