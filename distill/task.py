@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from distill.metric import Metric
+
 
 class Task(ABC):
     """What is trained, on what, and how it is judged.
@@ -14,12 +16,12 @@ class Task(ABC):
     module: everything that is trained, the projector and the loss included, behind one `forward(batch)` that
     returns a dictionary of scalars with the key "loss". One forward, so that wrapping it (DDP, compile) wraps all.
     kept: the part of it that is kept after training, and averaged where an average is asked for.
-    metric: the key of `evaluate` that ranks runs, higher is better.
+    metric: the figure of `evaluate` that ranks runs.
     """
 
     module: nn.Module
     kept: nn.Module
-    metric: str
+    metric: Metric
 
     @property
     @abstractmethod
