@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import stiefel
+from distill import tasks
 from distill.config import Config
 from distill.environment import environment
 from distill.jobs import Job
@@ -108,7 +109,7 @@ def run_all(
         recipe=to_yaml(config),
         environment=environment(),
         command=shlex.join(command),
-        notes=_notes(config),
+        notes=tasks.get(task).notes(config),
     )
 
 
@@ -120,13 +121,6 @@ def run_folder(folder: Path, method: Entry, seed: int) -> Path:
 def _job(task: str, config: Config, method: Entry, seed: int, folder: Path) -> Job:
     run = replace(config, seed=seed, **method.keys)
     return Job(task, run, run_folder(folder, method, seed), folder / TEACHER)
-
-
-def _notes(config: Config) -> list[str]:
-    if config.data.unlabelled == 0:
-        return []
-    images = f"Every distilled run also sees {config.data.unlabelled} training images a step without their labels"
-    return [f"{images}; the run without distillation has no use for them, so its steps are cheaper."]
 
 
 def _method(folder: Path, method: Entry, seeds: Sequence[int]) -> Method:

@@ -37,7 +37,7 @@ def add_run(made: console.Parser) -> None:
 def add_recipe(made: console.Parser) -> None:
     """Add the recipe, and its keys to the help."""
     made.add_argument("--recipe", default="digits", help="a recipe of the task's, or a YAML file (default digits)")
-    made.epilog = "recipe keys, each of which overrides the recipe's value:\n" + recipes.keys_help()
+    made.more = recipes.keys_help
 
 
 def compared_config(task: str, recipe: str, keys: list[str], *, varied: Sequence[str]) -> Config:

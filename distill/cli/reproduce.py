@@ -19,7 +19,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", type=Path, help="folder of runs, pictures and figures (default runs/reproduce-RECIPE)")
     parser.add_argument("--resume", action="store_true", help="go on, or draw a finished experiment anew")
     listed = [f"  {name:<8}{each.title}; {each.seeds} seeds" for name, each in reproduce.EXPERIMENTS.items()]
-    parser.epilog = "\n".join(["experiments, which share runs in one folder:", *listed, "", parser.epilog or ""])
+    parser.epilog = "\n".join(["experiments, which share runs in one folder:", *listed])
 
 
 def _reproduce(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from distill import methods, tasks
 from distill import recipe as recipes
+from distill import tasks
 from distill.cli import options
 from distill.train import train
 
@@ -15,9 +15,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _train(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
-    tasks.get(arguments.task)
     config = recipes.load(arguments.task, arguments.recipe, keys)
-    method = methods.name_of(config)
+    method = tasks.get(arguments.task).method_of(config)
     shown = config.parameterisation.replace(":", "-") if method == "vkd" else method
     name = f"{arguments.task}-{Path(arguments.recipe).stem}-{shown}-seed{config.seed}"
     folder = arguments.run or options.RUNS / name
