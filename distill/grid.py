@@ -9,7 +9,7 @@ from distill import recipe as recipes
 from distill import tasks
 from distill.config import Config, flat
 from distill.errors import RecipeError
-from distill.results import BASELINE
+from distill.results import BASELINE, BETWEEN
 
 HELP = """several values of a key, --alpha 1,10 or --alpha 1 --alpha 10, span a grid with those of other keys. Each
 combination is run, and those that come to the same run (a linear projector, whatever the parameterisation) once.
@@ -174,4 +174,4 @@ def _name(varied: Mapping[str, str], all_varied: Sequence[Mapping[str, str]], st
         if not rest.keys().isdisjoint(_SAID_ALONE) and all(each.get(key) == value for each in alike):
             kept = rest
     words = [value if key in _SAID_ALONE else f"{key} {value}" for key, value in kept.items()]
-    return ", ".join([start, *words] if start else words)
+    return BETWEEN.join([start, *words] if start else words)

@@ -9,6 +9,8 @@ from distill.metric import Metric
 from distill.statistics import Estimate, bootstrap, estimate
 
 BASELINE = "no distillation"
+# What stands between the words of a method's name; no comma, as methods are listed by commas.
+BETWEEN = " · "
 
 
 @dataclass(frozen=True)

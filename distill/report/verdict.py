@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from distill.budget.calibrate import TOLD_APART
 from distill.report.table import in_metric
-from distill.results import BASELINE, Comparison, Method
+from distill.results import BASELINE, BETWEEN, Comparison, Method
+
+# So many methods are named in a sentence; more are counted.
+_LISTED = 6
 
 
 def headline(comparison: Comparison) -> str:
@@ -19,7 +22,7 @@ def verdict(comparison: Comparison) -> list[str]:
     return [
         headline(comparison),
         *_room(comparison),
-        *(gain_in_words(comparison, method, over=comparison.over(method)) for method in comparison.distilled),
+        *_gains(comparison),
         *_limits(comparison),
         *_spending(comparison),
     ]
@@ -53,9 +56,12 @@ def _apart(comparison: Comparison) -> str:
         f"{name} by {in_metric(gain, metric)}{metric.unit}" for name, gain in gains.items() if gain.is_clear_of_zero
     ]
     if not behind:
-        return f"{listed([method.name for method in methods])} can't be told apart at this budget"
-    beaten = f"{best.name} beats {listed(behind)}"
-    return f"{beaten}; {listed(tied)} can't be told apart from it at this budget" if tied else beaten
+        names = [method.name for method in methods]
+        which = listed(names) if len(names) <= _LISTED else f"the {len(names)} methods"
+        return f"{which} can't be told apart at this budget"
+    beaten = f"{best.name} beats {listed(behind) if len(behind) <= _LISTED else f'{len(behind)} others'}"
+    which = listed(tied) if 0 < len(tied) <= _LISTED else f"{len(tied)} others"
+    return f"{beaten}; {which} can't be told apart from it at this budget" if tied else beaten
 
 
 def _dearness(methods: Sequence[Method]) -> str:
@@ -75,11 +81,22 @@ def _room(comparison: Comparison) -> list[str]:
     sentences = []
     for method in comparison.baselines:
         without = comparison.metric.said(method.estimate(comparison.metric.name).mean)
-        kind = method.name.removeprefix(BASELINE).removeprefix(", ")
+        kind = method.name.removeprefix(BASELINE).removeprefix(BETWEEN)
         start = f"Without distillation the student ({kind})" if kind else "Without distillation the student"
         taught = "" if math.isnan(method.teacher) else f", its teacher {comparison.metric.said(method.teacher)}"
         sentences.append(f"{start} reaches {without}{taught}.")
     return sentences
+
+
+def _gains(comparison: Comparison) -> list[str]:
+    """Return a sentence a method; of many their numbers, as the table has each."""
+    methods = comparison.distilled
+    if len(methods) <= _LISTED:
+        return [gain_in_words(comparison, method, over=comparison.over(method)) for method in methods]
+    gains = [comparison.gain(method, over=comparison.over(method)) for method in methods]
+    clear = [gain.mean > 0 for gain in gains if gain.is_clear_of_zero]
+    better, worse, rest = clear.count(True), clear.count(False), len(gains) - len(clear)
+    return [f"Of {len(gains)} methods {better} gain over no distillation, {worse} lose; {rest} can't be told from it."]
 
 
 def _limits(comparison: Comparison) -> list[str]:
