@@ -1,10 +1,10 @@
 """The frozen teacher of a run: trained here once, or taken from a library or a file."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from distill.config import ClassificationConfig, Optimiser, Scale, Student, Teac
 from distill.data import Source
 from distill.evaluation import evaluate
 from distill.loop import fit
+from distill.metric import ACCURACY
 from distill.models import Backbone, Normalisation
 from distill.processes import Processes
 from distill.run_folder import RunFolder, is_finished
@@ -31,12 +32,12 @@ _OF_THE_STUDENT = ("labels_per_class", "unlabelled", "workers")
 
 @dataclass(frozen=True)
 class Training:
-    """How a teacher comes to be. recipe: all that it depends on; a folder that holds another one's is refused.
+    """How a teacher comes to be. recipe: all that it depends on, as text; a folder that holds another one's is refused.
 
     weights: "train" trains it, to its budget; anything else was loaded by the task itself, and is evaluated once.
     """
 
-    recipe: Mapping[str, Any]
+    recipe: str
     weights: str
     budget: str
     optimiser: Optimiser
@@ -68,13 +69,18 @@ def taught_by(config: ClassificationConfig, folder: Path, processes: Processes) 
 
     Raises: as `taught` does; what `models.build` raises.
     """
+    teacher = config.teacher
+    training = Training(recipe_of(config), teacher.weights, teacher.budget, teacher.optimiser, config.device)
+    return taught(lambda each: TeacherTraining(config, each), training, folder, processes).classifier
+
+
+def recipe_of(config: ClassificationConfig) -> str:
+    """Return what the teacher of a recipe depends on, as the text of its config.yaml."""
     recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
     for key in _OF_THE_STUDENT:
         del recipe["data"][key]
     del recipe["teacher"]["cache"]
-    teacher = config.teacher
-    training = Training(recipe, teacher.weights, teacher.budget, teacher.optimiser, config.device)
-    return taught(lambda each: TeacherTraining(config, each), training, folder, processes).classifier
+    return yaml.safe_dump(recipe, sort_keys=False)
 
 
 def build(model: Teacher | Student, images: Source, weights: str) -> Backbone:
@@ -94,7 +100,7 @@ def build(model: Teacher | Student, images: Source, weights: str) -> Backbone:
 class TeacherTraining(Task):
     """The teacher's own supervised run, on every training image."""
 
-    metric = "accuracy"
+    metric = ACCURACY
 
     def __init__(self, config: ClassificationConfig, processes: Processes):
         train, self.test = (images.to(str(processes.device)) for images in data.load(config.data))
@@ -134,7 +140,7 @@ class Supervised(nn.Module):
 
 
 def _prepare(make: Callable[[Processes], Task], training: Training, folder: Path) -> None:
-    run = RunFolder(folder, yaml.safe_dump(dict(training.recipe), sort_keys=False))
+    run = RunFolder(folder, training.recipe)
     if is_finished(folder):
         run.check_same_config()
         return
@@ -148,4 +154,4 @@ def _prepare(make: Callable[[Processes], Task], training: Training, folder: Path
         )
         fit(task, schedule, run, alone)
     else:
-        run.finish({"steps": 0, "metric": task.metric, **task.evaluate()})
+        run.finish({"steps": 0, "metric": task.metric.name, **task.evaluate()})

@@ -45,6 +45,15 @@ def validate(config: DetectionConfig) -> None:
     _check_data(config.data)
 
 
+def idle(config: DetectionConfig) -> list[str]:
+    """Return the keys that change nothing in a run of this config."""
+    if config.alpha == 0:
+        return ["learned_from", "projector", "parameterisation", "affine", "teacher", "scale.shard_teacher"]
+    if config.learned_from == "tokens":
+        return ["projector", "parameterisation", "affine"]
+    return [] if config.projector == "orthogonal" else ["parameterisation"]
+
+
 def _check_data(wanted: DetectionData) -> None:
     at_least("data.batch_size", wanted.batch_size, 2)
     for key in ("images", "image_size", "workers"):

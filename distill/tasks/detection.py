@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import yaml
 from torch import Tensor, nn
 
 from distill.detection import data, rules
@@ -16,11 +17,13 @@ from distill.detection.distillation import Projected, TokenMatching, check_pair
 from distill.detection.distilled import Distilled, Supervised
 from distill.detection.evaluation import evaluate
 from distill.detection.models import Detector, build
+from distill.metric import Metric
 from distill.processes import Processes
 from distill.projector import Projector
 from distill.task import RecipeTask, Task, seeded
 from distill.teacher import TRAINED_HERE, Training, taught
 
+AP = Metric("ap", "AP", is_share=True)
 # What a teacher doesn't depend on: how many images its student sees, and how many processes read files.
 _OF_THE_STUDENT = ("images", "workers")
 
@@ -28,9 +31,10 @@ _OF_THE_STUDENT = ("images", "workers")
 class Detection(RecipeTask):
     """The student's run. With alpha = 0 no teacher is run: the baseline is the boxes alone."""
 
-    metric = "ap"
+    metric = AP
     config: ClassVar = DetectionConfig
     methods: ClassVar[Mapping[str, Mapping[str, Any]]] = METHODS
+    compared: ClassVar[Mapping[str, Sequence[str]]] = {"method": ("token", "vkd")}
 
     def __init__(self, config: DetectionConfig, teacher: Detector, processes: Processes):
         train, test = data.load(config.data)
@@ -86,17 +90,23 @@ class Detection(RecipeTask):
         rules.validate(config)
 
     @classmethod
+    def idle(cls, config: DetectionConfig) -> list[str]:
+        return rules.idle(config)
+
+    @classmethod
+    def teacher_of(cls, config: DetectionConfig) -> str:
+        recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
+        for key in _OF_THE_STUDENT:
+            del recipe["data"][key]
+        return yaml.safe_dump(recipe, sort_keys=False)
+
+    @classmethod
     def prepare(cls, config: DetectionConfig, teacher_folder: Path, processes: Processes) -> "Detection":
         if processes.is_first:
             for part in data.load(config.data):
                 part.report()
-        recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
-        for key in _OF_THE_STUDENT:
-            del recipe["data"][key]
-        teacher = config.teacher
-        training = Training(
-            recipe, teacher.weights, teacher.budget, teacher.optimiser, config.device, config.evaluations
-        )
+        teacher, text = config.teacher, cls.teacher_of(config)
+        training = Training(text, teacher.weights, teacher.budget, teacher.optimiser, config.device, config.evaluations)
         task = taught(lambda each: TeacherTraining(config, each), training, teacher_folder, processes)
         return cls(config, task.detector, processes)
 
@@ -110,7 +120,7 @@ class Detection(RecipeTask):
 class TeacherTraining(Task):
     """The teacher's own supervised run, on every training image."""
 
-    metric = "ap"
+    metric = AP
 
     def __init__(self, config: DetectionConfig, processes: Processes):
         train, test = data.load(config.data)
