@@ -15,8 +15,8 @@ HELP = """several values of a key, --alpha 1,10 or --alpha 1 --alpha 10, span a 
 combination is run, and those that come to the same run (a linear projector, whatever the parameterisation) once.
 Given again, a key takes each value whole: so does `layers`, whose values hold commas themselves, in any case.
 Without a grid of other keys a linear projector, for detection token matching, stands beside the orthogonal ones,
-which are by default those of exponential, cayley and riemannian. No distillation is always run too: gains are measured over it. A weight that a
---method sets to 0 stays 0.
+which are by default those of exponential, cayley and riemannian. No distillation is always run too: gains are
+measured over it. A weight that a --method sets to 0 stays 0.
 """
 
 # Without a grid of other keys.

@@ -10,13 +10,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 
-from distill.cli import budget, compare, convert_voc, evaluate, export, predict, reproduce, train
+from distill.cli import (
+    budget,
+    compare,
+    convert_voc,
+    evaluate,
+    export,
+    import_weights,
+    predict,
+    reproduce,
+    train,
+)
 from distill.errors import DistillError, InterruptedRunError
 from distill.processes import is_first_process, leave
 from stiefel import console
 from stiefel.errors import StiefelError
 
-_COMMANDS = (train, compare, evaluate, predict, export, reproduce, budget, convert_voc)
+_COMMANDS = (train, compare, evaluate, predict, export, reproduce, budget, import_weights, convert_voc)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

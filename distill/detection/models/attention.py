@@ -45,7 +45,7 @@ class ReconfiguredAttention(nn.Module):
         _, height, width, _ = patches.shape
         window, shift = self.window, self.shift
         filled = functional.pad(patches, (0, 0, 0, -width % window, 0, -height % window))
-        size = filled.shape[1:3]
+        size = (filled.shape[1], filled.shape[2])
         windows = partition(filled.roll((-shift, -shift), (1, 2)), window)  # (batch, windows, window², dim)
         query, key, value = self._by_head(self.query_key_value(windows), 3)
         mask = self.bias[self.places].permute(2, 0, 1)  # (heads, window², window²)

@@ -1,8 +1,5 @@
 """ViDT's body: a Swin transformer that carries [DET] tokens beside the patches."""
 
-from collections.abc import Sequence
-from itertools import accumulate
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -27,13 +24,8 @@ class Body(nn.Module):
         self.norm = nn.LayerNorm(widths[0])
         self.det_tokens = nn.Parameter(torch.empty(config.queries, widths[0]))
         self.det_positions = nn.Parameter(torch.empty(config.queries, config.width))
-        ends = list(accumulate(config.depths))
-        drops = [config.drop_path * block / (ends[-1] - 1) for block in range(ends[-1])]
-        after = [*widths[1:], config.width]
-        self.stages = nn.ModuleList(
-            Stage(config, stage, drops[end - depth : end], after[stage])
-            for stage, (depth, end) in enumerate(zip(config.depths, ends, strict=True))
-        )
+        self.stages = nn.ModuleList(Stage(config, stage) for stage in range(len(widths)))
+        self.patch = config.patch
         self.is_checkpointed = False
         _initialise(self)
 
@@ -41,47 +33,52 @@ class Body(nn.Module):
         self, images: Float[Tensor, "batch 3 height width"], padding: Bool[Tensor, "batch height width"]
     ) -> tuple[list[Float[Tensor, "batch _ _ _"]], Float[Tensor, "batch queries dim"]]:
         """Return the levels, channels first, finest first, and the [DET] tokens."""
-        patch = self.embed.kernel_size[0]
-        filled = functional.pad(images, (0, -images.shape[-1] % patch, 0, -images.shape[-2] % patch))
+        filled = functional.pad(images, (0, -images.shape[-1] % self.patch, 0, -images.shape[-2] % self.patch))
         patches = self.norm(self.embed(filled).permute(0, 2, 3, 1))
         det = self.det_tokens.expand(len(images), -1, -1)
-        # The public code finds a mask for the last stage by way of a map that is rounded down, and so do its weights.
+        # The public code finds the last stage's mask by way of a map that is rounded down: so its weights learned it.
         coarse = 2 ** (len(self.stages) - 1)
         mask = resize(padding, (max(patches.shape[1] // coarse, 1), max(patches.shape[2] // coarse, 1)))
         levels = []
         for stage in self.stages:
-            before = patches
-            is_last = stage is self.stages[-1]
-            sight = Sight(*self._seen(mask, before.shape)) if is_last else None
-            for block in stage.blocks:
-                patches, det = self._run(block, patches, det, self.det_positions, sight)
-            levels.append(patches.permute(0, 3, 1, 2))
-            patches = stage.merge(patches)
-            det = det if is_last else stage.merge.spread(det)
+            level, patches, det = stage(patches, det, self.det_positions[None], mask, self.is_checkpointed)
+            levels.append(level.permute(0, 3, 1, 2))
         return [*levels[1:], patches.permute(0, 3, 1, 2)], det
-
-    def _run(self, block: nn.Module, *arguments: Tensor | Sight | None) -> tuple[Tensor, Tensor]:
-        is_checkpointed = self.is_checkpointed and torch.is_grad_enabled()
-        return checkpoint(block, *arguments, use_reentrant=False) if is_checkpointed else block(*arguments)
-
-    def _seen(self, mask: Tensor, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
-        _, height, width, dim = shape
-        padding = resize(mask, (height, width))
-        return sine_positions(padding, dim), padding
 
 
 class Stage(nn.Module):
     """Blocks of one width, every other one with shifted windows, and the merging after them."""
 
-    def __init__(self, config: VidtConfig, stage: int, drops: Sequence[float], after: int):
+    def __init__(self, config: VidtConfig, stage: int):
         super().__init__()
-        width = config.stage_widths[stage]
-        shifts = [(index % 2) * (config.window // 2) for index in range(len(drops))]
+        width, depth, before = config.stage_widths[stage], config.depths[stage], sum(config.depths[:stage])
+        # Skipped more often from block to block of the whole body.
+        drops = [config.drop_path * (before + block) / (sum(config.depths) - 1) for block in range(depth)]
         self.blocks = nn.ModuleList(
-            Block(width, config.heads[stage], config.window, shift, config.width, drop)
-            for shift, drop in zip(shifts, drops, strict=True)
+            Block(width, config.heads[stage], config.window, (block % 2) * (config.window // 2), config.width, drop)
+            for block, drop in enumerate(drops)
         )
-        self.merge = Merge(width, after)
+        self.is_last = stage == len(config.depths) - 1
+        self.merge = Merge(width, config.width if self.is_last else config.stage_widths[stage + 1])
+
+    def forward(
+        self,
+        patches: Float[Tensor, "batch h w dim"],
+        det: Float[Tensor, "batch queries dim"],
+        positions: Float[Tensor, "1 queries position_dim"],
+        mask: Bool[Tensor, "batch _ _"],
+        is_checkpointed: bool,
+    ) -> tuple[Float[Tensor, "batch h w dim"], Float[Tensor, "batch _ _ after"], Float[Tensor, "batch queries _"]]:
+        """Return the patches as they are here, and both kinds of token for the next stage; after the last, the neck."""
+        sight = None
+        if self.is_last:
+            padding = resize(mask, (patches.shape[1], patches.shape[2]))
+            sight = Sight(sine_positions(padding, patches.shape[3]), padding)
+        for block in self.blocks:
+            arguments = (patches, det, positions, sight)
+            is_kept = not (is_checkpointed and torch.is_grad_enabled())
+            patches, det = block(*arguments) if is_kept else checkpoint(block, *arguments, use_reentrant=False)
+        return patches, self.merge(patches), det if self.is_last else self.merge.spread(det)
 
 
 class Block(nn.Module):
@@ -102,7 +99,7 @@ class Block(nn.Module):
         self,
         patches: Float[Tensor, "batch h w dim"],
         det: Float[Tensor, "batch queries dim"],
-        positions: Float[Tensor, "queries position_dim"],
+        positions: Float[Tensor, "1 queries position_dim"],
         sight: Sight | None,
     ) -> tuple[Float[Tensor, "batch h w dim"], Float[Tensor, "batch queries dim"]]:
         found = self.attention(self.norm_1(patches), self.norm_1(det) + self.det_position(positions), sight)

@@ -22,14 +22,11 @@ class Neck(nn.Module):
         width, predictions = config.width, config.neck_layers + 1
         self.layers = nn.ModuleList(NeckLayer(config) for _ in range(config.neck_layers))
         self.reference = nn.Linear(width, 2)
-        self.class_heads = nn.ModuleList(nn.Linear(width, classes) for _ in range(predictions))
-        self.box_heads = nn.ModuleList(_box_head(width) for _ in range(predictions))
+        self.class_heads = nn.ModuleList(_class_head(width, classes) for _ in range(predictions))
+        # The first prediction has a centre to go by and no size: it starts at 12 % of the image.
+        self.box_heads = nn.ModuleList(_box_head(width, 0.0 if index else -2.0) for index in range(predictions))
         self.is_checkpointed = False
         nn.init.xavier_uniform_(self.reference.weight)
-        for head in self.class_heads:
-            nn.init.constant_(head.bias, math.log(_PRIOR / (1 - _PRIOR)))
-        # The first prediction has a centre to go by and no size: it starts at 12 % of the image.
-        nn.init.constant_(self.box_heads[0][-1].bias[2:], -2.0)
 
     def forward(
         self, det: Float[Tensor, "batch queries dim"], positions: Float[Tensor, "1 queries dim"], memory: Memory
@@ -69,15 +66,11 @@ class NeckLayer(nn.Module):
         width, levels = config.width, len(config.level_widths)
         self.self_attention = nn.MultiheadAttention(width, config.neck_heads, config.dropout, batch_first=True)
         self.cross_attention = DeformableAttention(width, config.neck_heads, levels, config.points)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, config.neck_hidden),
-            nn.ReLU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.neck_hidden, width),
-        )
+        inner, outer = nn.Linear(width, config.neck_hidden), nn.Linear(config.neck_hidden, width)
+        self.mlp = nn.Sequential(inner, nn.ReLU(), nn.Dropout(config.dropout), outer)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.dropout = nn.Dropout(config.dropout)
-        for weight in (self.self_attention.out_proj.weight, self.mlp[0].weight, self.mlp[-1].weight):
+        for weight in (self.self_attention.out_proj.weight, inner.weight, outer.weight):
             nn.init.xavier_uniform_(weight)
 
     def forward(
@@ -94,8 +87,16 @@ class NeckLayer(nn.Module):
         return self.norms[2](det + self.dropout(self.mlp(det)))
 
 
-def _box_head(width: int) -> nn.Sequential:
-    head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 4))
-    nn.init.zeros_(head[-1].weight)
-    nn.init.zeros_(head[-1].bias)
+def _class_head(width: int, classes: int) -> nn.Linear:
+    head = nn.Linear(width, classes)
+    nn.init.constant_(head.bias, math.log(_PRIOR / (1 - _PRIOR)))
     return head
+
+
+def _box_head(width: int, size: float) -> nn.Sequential:
+    """Return the MLP from a token to a change of its box's logits; before training a constant, of width and height."""
+    last = nn.Linear(width, 4)
+    nn.init.zeros_(last.weight)
+    with torch.no_grad():
+        last.bias.copy_(torch.tensor([0.0, 0.0, size, size]))
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), last)

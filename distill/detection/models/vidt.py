@@ -46,8 +46,11 @@ class Vidt(Detector):
 
 def _projection(width: int, config: VidtConfig) -> nn.Sequential:
     convolution = nn.Conv2d(width, config.width, 1)
-    nn.init.xavier_uniform_(convolution.weight)
-    nn.init.zeros_(convolution.bias)
+    for parameter in convolution.parameters():
+        if parameter.ndim > 1:
+            nn.init.xavier_uniform_(parameter)
+        else:
+            nn.init.zeros_(parameter)
     return nn.Sequential(convolution, nn.GroupNorm(config.groups, config.width))
 
 

@@ -218,7 +218,7 @@ def test_a_dropped_block_leaves_an_image_as_it_was(drawn: Draw) -> None:
     patches, det = drawn(64, 4, 4, 16).float(), drawn(64, 20, 16).float()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        found, of_det = block(patches, det, torch.zeros(20, 64), None)
+        found, of_det = block(patches, det, torch.zeros(1, 20, 64), None)
     untouched = (found == patches).flatten(1).all(1)
     assert torch.equal(untouched, (of_det == det).flatten(1).all(1))
     # Both halves are left out for a quarter of the images: 16 ± 3.5 of 64; five deviations.

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from distill.cli import main
 from distill.detection.models import build, from_pretrained, save
 from distill.detection.models.config import PRESETS
 from distill.detection.models.vidt_weights import import_weights
@@ -105,3 +106,19 @@ def test_a_saved_detector_comes_back_by_its_folder(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelError, match=r"describes no detector of ours"):
         from_pretrained(tmp_path)
+
+
+def test_import_weights_writes_a_folder_that_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(public_vidt.checkpoint(MICRO, 3), tmp_path / "vidt.pth")
+    assert main(["import-weights", "vidt", str(tmp_path / "vidt.pth"), "--out", str(tmp_path / "ours")]) == 0
+    assert capsys.readouterr().out == f"vidt_micro, 3 classes: {tmp_path / 'ours'}\n"
+    _, expected = import_weights(tmp_path / "vidt.pth")
+    for key, each in from_pretrained(tmp_path / "ours").state_dict().items():
+        assert torch.equal(each, expected.state_dict()[key])
+
+
+def test_import_weights_of_something_else_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"model": {"fc.weight": torch.zeros(2, 2)}}, tmp_path / "other.pth")
+    assert main(["import-weights", "vidt", str(tmp_path / "other.pth"), "--out", str(tmp_path / "ours")]) == 2
+    assert capsys.readouterr().err.startswith("distill: can't use model 'vidt': the weights of ")
+    assert not (tmp_path / "ours").exists()
