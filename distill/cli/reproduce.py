@@ -25,7 +25,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _reproduce(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
     experiment = reproduce.get(arguments.experiment)
     name = str(reproduce.RECIPES.get(arguments.recipe, arguments.recipe))
-    config = options.compared_config(reproduce.TASK, name, keys, varied=("seed", *reproduce.VARIED))
+    config = options.compared_config(experiment.task, name, keys, varied=("seed", *experiment.varied))
     recipe = Path(arguments.recipe).stem
     folder = arguments.out or options.RUNS / f"reproduce-{recipe}"
     finding = reproduce.reproduce(

@@ -36,7 +36,7 @@ class DetectionData:
 @dataclass(frozen=True)
 class DetectionTeacher:
     """name: a detector of `distill.detection.models`. weights: "train" it here on every training image, to its budget;
-    or the path of a file or a run folder.
+    or the folder that `distill import-weights` wrote, or the path of this very model's file.
     """
 
     name: str = "vidt_mini"
@@ -48,8 +48,8 @@ class DetectionTeacher:
 
 @dataclass(frozen=True)
 class DetectionStudent:
-    """name: a detector of `distill.detection.models`. weights: "" to start untrained, or a path; of a file that holds
-    a body alone, as one trained to classify is, the rest starts untrained.
+    """name: a detector of `distill.detection.models`. weights: "" to start untrained, or the path of this very model's
+    file, or of a Swin's that was trained to classify, which is read into the body alone.
     """
 
     name: str = "vidt_micro"

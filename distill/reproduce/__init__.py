@@ -3,22 +3,20 @@
 Source: Miles, Elezi & Deng, "VkD: Improving Knowledge Distillation using Orthogonal Projections", CVPR 2024.
 """
 
-from distill.methods import METHODS
-from distill.reproduce import fig3, fig4, fig5, fig6, fig7, table1, table6
+from distill.reproduce import fig3, fig4, fig5, fig6, fig7, table1, table2, table3, table6
 from distill.reproduce.experiment import Experiment
-from distill.reproduce.run import TASK, reproduce
+from distill.reproduce.run import reproduce
 from stiefel.errors import UnknownNameError
 
-__all__ = ["EXPERIMENTS", "RECIPES", "TASK", "VARIED", "get", "reproduce"]
+__all__ = ["EXPERIMENTS", "RECIPES", "get", "reproduce"]
 
-# Recipe keys that experiments set run by run; what a recipe or a flag says of them would be lost.
-VARIED = ("method", *sorted({key for keys in METHODS.values() for key in keys} - {"alpha", "gamma"}))
-
-# The paper's student on ImageNet, by a short name.
-RECIPES: dict[str, str] = {"imagenet": "imagenet/deit_ti_vkd"}
+# The paper's students on ImageNet and on COCO, by a short name.
+RECIPES: dict[str, str] = {"imagenet": "imagenet/deit_ti_vkd", "coco": "coco/vidt_nano_vkd"}
 
 EXPERIMENTS: dict[str, Experiment] = {
     "table1": table1.EXPERIMENT,
+    "table2": table2.EXPERIMENT,
+    "table3": table3.EXPERIMENT,
     "table6": table6.EXPERIMENT,
     "fig3": fig3.EXPERIMENT,
     "fig4": fig4.EXPERIMENT,

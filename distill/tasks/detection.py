@@ -16,8 +16,9 @@ from distill.detection.data.batches import Batches
 from distill.detection.distillation import Projected, TokenMatching, check_pair
 from distill.detection.distilled import Distilled, Supervised
 from distill.detection.evaluation import evaluate
-from distill.detection.models import Detector, build
+from distill.detection.models import Detector, build, from_pretrained
 from distill.metric import Metric
+from distill.models.folder import CONFIG
 from distill.processes import Processes
 from distill.projector import Projector
 from distill.task import RecipeTask, Task, seeded
@@ -126,9 +127,8 @@ class TeacherTraining(Task):
         train, test = data.load(config.data)
         self.judged = _Judged(test, config.data, processes)
         self.batches = _Shared(train, config.data, config.teacher.seed, processes)
-        weights = "" if config.teacher.weights == TRAINED_HERE else config.teacher.weights
         with seeded(config.teacher.seed):
-            self.detector = build(config.teacher.name, train.classes, weights=weights)
+            self.detector = _teacher(config, train.classes)
         self.module = Supervised(self.detector).to(processes.device)
         self.kept = self.detector
 
@@ -147,6 +147,14 @@ class TeacherTraining(Task):
 
     def evaluate(self) -> dict[str, float]:
         return self.judged(self.detector)
+
+
+def _teacher(config: DetectionConfig, classes: int) -> Detector:
+    name, weights = config.teacher.name, config.teacher.weights
+    if weights == TRAINED_HERE:
+        return build(name, classes)
+    # A folder says itself how many classes it has: published ones have COCO's 91.
+    return from_pretrained(weights) if (Path(weights) / CONFIG).exists() else build(name, classes, weights=weights)
 
 
 class _Shared:
