@@ -1,0 +1,80 @@
+"""What the site puts into a page where it says `<!-- site: … -->`, which the code host doesn't show.
+
+`contents` (the navigation), `recipes` (every task's recipes and keys), and `api MODULE …` (their public names).
+"""
+
+import re
+import shutil
+from importlib import import_module
+from inspect import isclass, isroutine
+from pathlib import Path
+
+from distill import recipe, tasks
+
+ROOT = Path(__file__).parents[2]
+_PLACE = re.compile(r"<!-- site: (\w+)(.*?) -->", re.DOTALL)
+
+# Pages under docs/ that aren't named here stand at the end of the guides, so that a new one is found.
+GUIDES = ["distil-your-own-model", "train", "data", "budgets", "recipes", "add-a-parameterisation", "solvers"]
+THEORY = ["mathematics", "evidence", "certificates", "formal"]
+RESULTS = ["reproduce"]
+PACKAGES = ["stiefel", "distill", "proofs"]
+
+
+def fill(app: object, name: str, source: list[str]) -> None:
+    """Put the generated text into a page's source: the handler of source-read."""
+    source[0] = _PLACE.sub(lambda place: GENERATED[place[1]](*place[2].split()), source[0])
+
+
+def write_index(app, exception: Exception | None) -> None:
+    """Write index.html, the front page: it is README.md, which Sphinx calls README.html."""
+    if exception is None and app.builder.name == "html":
+        shutil.copyfile(app.outdir / "README.html", app.outdir / "index.html")
+
+
+def contents() -> str:
+    """Return the navigation of the whole site."""
+    named = {*GUIDES, *THEORY, *RESULTS}
+    others = sorted(path.stem for path in (ROOT / "docs").glob("*.md") if path.stem not in named)
+    parts = {
+        "Guides": [f"docs/{page}" for page in GUIDES + others],
+        "Why it holds": [f"docs/{page}" for page in THEORY],
+        "Results": [*(f"docs/{page}" for page in RESULTS), "benchmarks/README"],
+        "Reference": [*(f"docs/api/{package}" for package in PACKAGES), "CONTRIBUTING", "CHANGELOG"],
+    }
+    return "\n\n".join(
+        "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```"])
+        for caption, pages in parts.items()
+    )
+
+
+def recipes() -> str:
+    """Return every task's recipes, as their files are, and its keys."""
+    blocks = []
+    for task in tasks.TASKS:
+        blocks.append(f"## {task.capitalize()}")
+        for name in recipe.recipes(task):
+            text = (ROOT / "distill" / "recipes" / task / f"{name}.yaml").read_text("utf-8")
+            blocks.append(f"### {name}\n\n```yaml\n{text}```")
+        blocks.append(f"### Keys of {task}\n\n```text\n{recipe.keys_help()}\n```")
+    return "\n\n".join(blocks)
+
+
+def api(package: str, *modules: str) -> str:
+    """Return the public names of a package, then a section for each of its modules: a table, then docstrings."""
+    return "\n\n".join([_module(package), *(f"## {module}\n\n{_module(module)}" for module in modules)])
+
+
+def _module(name: str) -> str:
+    module = import_module(name)
+    public = getattr(module, "__all__", None) or [
+        key for key, value in vars(module).items() if key[0] != "_" and getattr(value, "__module__", None) == name
+    ]
+    # A constant has no docstring of its own, and a module its own section.
+    names = [key for key in public if isclass(getattr(module, key)) or isroutine(getattr(module, key))]
+    head = [f".. automodule:: {name}", f"   :members: {', '.join(names)}", ""]
+    table = ["   .. autosummary::", "      :nosignatures:", "", *(f"      {key}" for key in names)]
+    return "\n".join(["```{eval-rst}", *head, *table, "```"])
+
+
+GENERATED = {"contents": contents, "recipes": recipes, "api": api}
