@@ -28,7 +28,7 @@ lint: setup
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: setup  ## build the site: docs/_build/html/index.html
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . docs/_build/html
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet -c docs . docs/_build/html
 
 wheel: setup  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation

@@ -7,6 +7,8 @@ adds to a page (the contents, the recipes, the API) is generated where the page 
 import sys
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
@@ -14,7 +16,7 @@ from _sphinx import docstrings, pages  # noqa: E402 - the line above makes it im
 
 project = "stiefel-distill"
 root_doc = "README"
-include_patterns = ["*.md", "docs/**.md", "benchmarks/README.md"]
+include_patterns = ["*.md", "docs/**.md", "benchmarks/**.md"]
 exclude_patterns = [".*", "build", "dist", "runs", "docs/_build", "**/__pycache__"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
@@ -34,11 +36,13 @@ html_title = "stiefel-distill"
 html_static_path = ["_sphinx/static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
+html_show_copyright = False
 html_copy_source = False
 
 
-def setup(app):
+def setup(app: Sphinx) -> None:
     """Connect what generates text and pages."""
     app.connect("source-read", pages.fill)
     app.connect("autodoc-process-docstring", docstrings.to_rst)
+    app.connect("autodoc-process-signature", docstrings.shorten)
     app.connect("build-finished", pages.write_index)

@@ -7,52 +7,47 @@ their own. Of a module's docstring the first paragraph is shown: the rest is for
 import re
 
 _NAME = r"`?[a-z]\w*`?(?:, `?[a-z]\w*`?)*"
-_NAMED = re.compile(rf"^({_NAME}): (.+)$")
-_HEADED = re.compile(r"^([A-Z][a-z]+): (.+)$")
-# Several names may be documented in one line, sentence by sentence.
-_NEXT_NAME = re.compile(rf"(?<=[.;]) (?={_NAME}: )")
-_CODE = re.compile(r"(`+[^`]+`+)")
+_NAMED = re.compile(rf"({_NAME}): (.+)")
+_HEADED = re.compile(r"([A-Z][a-z]+): (.+)")
+# What begins a sentence and is followed by a colon; "… is\npossible: …" begins none.
+_NEXT = re.compile(rf"(?<=[.;:])\s+(?=(?:{_NAME}|[A-Z][a-z]+):\s)")
+_MARKED = re.compile(r"(`+[^`]+`+|(?<!\w)\*[a-z]+\*(?!\w))")
 _SPECIAL = re.compile(r"([\\*|_])")
+_FIELD = "Alias for field number"  # what Python says of a named tuple's fields
 
 
 def to_rst(app: object, what: str, name: str, documented: object, options: object, lines: list[str]) -> None:
     """Rewrite `lines` in place: the handler of autodoc-process-docstring."""
-    lines[:] = converted(lines[: lines.index("")] if what == "module" and "" in lines else lines)
+    if what == "module" and "" in lines:
+        del lines[lines.index("") :]
+    lines[:] = [] if lines and lines[0].startswith(_FIELD) else converted("\n".join(lines))
 
 
-def converted(lines: list[str]) -> list[str]:
-    """Return a docstring's lines as lines of reStructuredText.
+def shorten(app: object, what: str, name: str, documented: object, options: object, arguments: str, result: str):
+    """Return a signature without the module names that Sphinx leaves in it: autodoc-process-signature's handler."""
+    return tuple(text and re.sub(r"~(?:\w+\.)+", "", text) for text in (arguments, result))
 
-    A line that goes on in the next one, indented or not, is joined with it.
-    """
+
+def converted(docstring: str) -> list[str]:
+    """Return a docstring as lines of reStructuredText, a blank one after each."""
     made: list[str] = []
-    for paragraph in "\n".join(lines).strip().split("\n\n"):
-        for item in _items(paragraph):
-            named, headed = _NAMED.match(item), _HEADED.match(item)
-            if named:
-                names = ", ".join(f"``{name.strip('`')}``" for name in named[1].split(", "))
-                made.append(f"- {names}: {_escaped(named[2])}")
-            else:
-                made.append(f"**{headed[1]}:** {_escaped(headed[2])}" if headed else _escaped(item))
-            made.append("")
+    for paragraph in docstring.strip().split("\n\n"):
+        for part in _NEXT.split(paragraph):
+            made += [_item(" ".join(part.split())), ""]
     return made
 
 
-def _items(paragraph: str) -> list[str]:
-    """Return what a paragraph says, one string for each name that it documents and for each prose in between."""
-    items: list[str] = []
-    for line in paragraph.split("\n"):
-        for part in _NEXT_NAME.split(line.strip()):
-            # "… is" at the end of one line and "possible: …" in the next are a sentence.
-            begins = not items or (items[-1].endswith((".", ";", ":")) and _NAMED.match(part)) or _HEADED.match(part)
-            if begins:
-                items.append(part)
-            else:
-                items[-1] = f"{items[-1]} {part}"
-    return items
+def _item(text: str) -> str:
+    named, headed = _NAMED.fullmatch(text), _HEADED.fullmatch(text)
+    if named:
+        names = ", ".join(f"``{name.strip('`')}``" for name in named[1].split(", "))
+        return f"- {names}: {_escaped(named[2])}"
+    return f"**{headed[1]}:** {_escaped(headed[2])}" if headed else _escaped(text)
 
 
 def _escaped(text: str) -> str:
-    """Return prose with its `code` as literals and nothing else of it read as markup."""
-    parts = _CODE.split(text)
-    return "".join(f"``{part.strip('`')}``" if _CODE.fullmatch(part) else _SPECIAL.sub(r"\\\1", part) for part in parts)
+    """Return prose with its `code` as literals, *emphasis* as it is, and nothing else of it read as markup."""
+    parts = _MARKED.split(text)
+    parts[::2] = [_SPECIAL.sub(r"\\\1", prose) for prose in parts[::2]]
+    parts[1::2] = [f"``{marked.strip('`')}``" if marked[0] == "`" else marked for marked in parts[1::2]]
+    return "".join(parts)

@@ -5,9 +5,13 @@
 
 import re
 import shutil
+from dataclasses import is_dataclass
 from importlib import import_module
 from inspect import isclass, isroutine
 from pathlib import Path
+from typing import get_type_hints
+
+from sphinx.application import Sphinx
 
 from distill import recipe, tasks
 
@@ -26,16 +30,17 @@ def fill(app: object, name: str, source: list[str]) -> None:
     source[0] = _PLACE.sub(lambda place: GENERATED[place[1]](*place[2].split()), source[0])
 
 
-def write_index(app, exception: Exception | None) -> None:
+def write_index(app: Sphinx, exception: Exception | None) -> None:
     """Write index.html, the front page: it is README.md, which Sphinx calls README.html."""
     if exception is None and app.builder.name == "html":
-        shutil.copyfile(app.outdir / "README.html", app.outdir / "index.html")
+        shutil.copyfile(Path(app.outdir) / "README.html", Path(app.outdir) / "index.html")
 
 
 def contents() -> str:
     """Return the navigation of the whole site."""
     named = {*GUIDES, *THEORY, *RESULTS}
-    others = sorted(path.stem for path in (ROOT / "docs").glob("*.md") if path.stem not in named)
+    found = (path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in (ROOT / "docs").rglob("*.md"))
+    others = sorted(page for page in found if page not in named and not page.startswith("api/"))
     parts = {
         "Guides": [f"docs/{page}" for page in GUIDES + others],
         "Why it holds": [f"docs/{page}" for page in THEORY],
@@ -49,15 +54,24 @@ def contents() -> str:
 
 
 def recipes() -> str:
-    """Return every task's recipes, as their files are, and its keys."""
-    blocks = []
+    """Return every task's recipes, as their files are, and its keys; then what the keys mean."""
+    blocks, parts = [], {}
     for task in tasks.TASKS:
         blocks.append(f"## {task.capitalize()}")
         for name in recipe.recipes(task):
             text = (ROOT / "distill" / "recipes" / task / f"{name}.yaml").read_text("utf-8")
             blocks.append(f"### {name}\n\n```yaml\n{text}```")
-        blocks.append(f"### Keys of {task}\n\n```text\n{recipe.keys_help()}\n```")
-    return "\n\n".join(blocks)
+        blocks.append(f"### Keys of {task}\n\n```text\n{recipe.keys_help(task)}\n```")
+        parts |= dict.fromkeys(_parts(tasks.get(task).config))
+    described = [f".. autoclass:: {part.__module__}.{part.__qualname__}\n   :no-members:\n" for part in parts]
+    return "\n\n".join([*blocks, "## What the keys mean", "\n".join(["```{eval-rst}", *described, "```"])])
+
+
+def _parts(config: type) -> list[type]:
+    """Return the dataclasses whose fields a config has: itself, what it extends and what it holds, to any depth."""
+    held = [hint for hint in get_type_hints(config).values() if is_dataclass(hint) and isclass(hint)]
+    own = [kind for kind in config.__mro__ if is_dataclass(kind)]
+    return [*own, *(part for kind in held for part in _parts(kind))]
 
 
 def api(package: str, *modules: str) -> str:

@@ -29,12 +29,11 @@ _LOOK = {
 _LOOK["dense_exponential"] |= {"linewidth": 4.5, "alpha": 0.35}
 _GREY = "#9aa3ab"
 _DOTS_EVERY = 25
-_SETTINGS = {"svg.hashsalt": "stiefel-distill", "font.size": 9, "axes.titlesize": 10, "legend.frameon": False}
 
 
 def main(folder: Path) -> None:
     """Write curves.svg and orders.svg."""
-    with rc_context(_SETTINGS):
+    with rc_context({"svg.hashsalt": "stiefel-distill", "font.size": 9, "axes.titlesize": 10, "legend.frameon": False}):
         for name, figure in {"curves": curves(), "orders": orders()}.items():
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
 

@@ -19,12 +19,14 @@ SPEC.loader.exec_module(docstrings)
         ("Shape (*batch, n, p), a_b.", [r"Shape (\*batch, n, p), a\_b."]),
         ("dim: its width.\npath: where\n    it lies.", ["- ``dim``: its width.", "- ``path``: where it lies."]),
         ("low, high: bounds. `by`: a map.", ["- ``low``, ``high``: bounds.", "- ``by``: a map."]),
+        ("mixup: one. mix_prob:\nshare.", ["- ``mixup``: one.", "- ``mix_prob``: share."]),
+        ("Is *sampled*, X*X = I.", [r"Is *sampled*, X\*X = I."]),
         ("Only one of them is\npossible: the other.", ["Only one of them is possible: the other."]),
         ("Cost: 2np².\nRaises: ShapeError.", ["**Cost:** 2np².", "**Raises:** ShapeError."]),
     ],
 )
 def test_a_docstring_is_shown_as_it_reads(written: str, shown: list[str]) -> None:
-    assert [line for line in docstrings.converted(written.split("\n")) if line] == shown
+    assert [line for line in docstrings.converted(written) if line] == shown
 
 
 def test_of_a_module_the_first_paragraph_is_shown() -> None:

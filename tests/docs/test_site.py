@@ -73,7 +73,7 @@ def test_every_recipe_is_shown_with_the_keys_of_its_task(task: str, site: Path) 
     shown = unescape(re.sub(r"<[^>]+>", "", (site / "docs/recipes.html").read_text("utf-8")))
     for name in recipe.recipes(task):
         assert (ROOT / "distill/recipes" / task / f"{name}.yaml").read_text().strip() in shown, name
-    assert recipe.keys_help().strip() in shown
+    assert recipe.keys_help(task).strip() in shown
 
 
 @pytest.mark.parametrize("package", [stiefel, distill], ids=lambda package: package.__name__)
