@@ -1,6 +1,6 @@
 """What the site puts into a page where it says `<!-- site: … -->`, which the code host doesn't show.
 
-`contents` (the navigation), `recipes` (every task's recipes and keys), and `api MODULE …` (their public names).
+`contents` (the navigation), `recipes` (every task's, and their keys), and `api MODULE …` (their public names).
 """
 
 import re
@@ -54,15 +54,15 @@ def contents() -> str:
 
 
 def recipes() -> str:
-    """Return every task's recipes, as their files are, and its keys; then what the keys mean."""
+    """Return every task's recipes, as their files are; then the keys, and what they mean."""
     blocks, parts = [], {}
     for task in tasks.TASKS:
         blocks.append(f"## {task.capitalize()}")
         for name in recipe.recipes(task):
             text = (ROOT / "distill" / "recipes" / task / f"{name}.yaml").read_text("utf-8")
             blocks.append(f"### {name}\n\n```yaml\n{text}```")
-        blocks.append(f"### Keys of {task}\n\n```text\n{recipe.keys_help(task)}\n```")
         parts |= dict.fromkeys(_parts(tasks.get(task).config))
+    blocks.append(f"## Keys\n\n```text\n{recipe.keys_help()}\n```")
     described = [f".. autoclass:: {part.__module__}.{part.__qualname__}\n   :no-members:\n" for part in parts]
     return "\n\n".join([*blocks, "## What the keys mean", "\n".join(["```{eval-rst}", *described, "```"])])
 

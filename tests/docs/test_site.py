@@ -68,12 +68,12 @@ def test_every_link_leads_somewhere(site: Path) -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize("task", tasks.TASKS)
-def test_every_recipe_is_shown_with_the_keys_of_its_task(task: str, site: Path) -> None:
+def test_every_recipe_and_key_is_shown(site: Path) -> None:
     shown = unescape(re.sub(r"<[^>]+>", "", (site / "docs/recipes.html").read_text("utf-8")))
-    for name in recipe.recipes(task):
-        assert (ROOT / "distill/recipes" / task / f"{name}.yaml").read_text().strip() in shown, name
-    assert recipe.keys_help(task).strip() in shown
+    for task in tasks.TASKS:
+        for name in recipe.recipes(task):
+            assert (ROOT / "distill/recipes" / task / f"{name}.yaml").read_text("utf-8").strip() in shown, name
+    assert recipe.keys_help().strip() in shown
 
 
 @pytest.mark.parametrize("package", [stiefel, distill], ids=lambda package: package.__name__)
