@@ -102,6 +102,8 @@ def spreads(data: Mapping[str, Spread], palette: Mapping[str, Look], size: Size,
                 axes.plot([mean - half, mean + half], [row, row], color=colour, linewidth=2.2, alpha=0.55)
             axes.plot(spread.values, [row] * len(spread.values), "o", color=colour, fillstyle="none", markersize=5)
             axes.plot([spread.estimate.mean], [row], "o", color=colour, markersize=8)
+        if axes.dataLim.x0 == 0:  # nothing lies below 0, and the line is the edge
+            axes.set_xlim(left=0)
         axes.set_xlabel(x_label)
         return _svg(figure)
 
