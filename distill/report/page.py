@@ -47,8 +47,8 @@ def page(comparison: Comparison) -> str:
     palette = plots.looks([method.name for method in comparison.methods])
     return template.render(
         title=f"{comparison.task.capitalize()}, recipe {comparison.recipe_name}",
-        subtitle=f"{comparison.budget} a run, {_seeds(comparison.seeds)}. Every method starts from the same weights "
-        "and sees the same labelled batches.",
+        subtitle=f"{comparison.budget} a run, {_seeds(comparison.seeds)}. With each seed all methods start from the "
+        "same weights and see the same labelled batches, but for what varies.",
         headline=found,
         details=[*details, *comparison.notes],
         table=table(comparison),

@@ -50,11 +50,13 @@ def test_the_same_comparison_again_is_the_same_table(finished: Path, tmp_path: P
 def test_an_interrupted_comparison_resumes_to_the_same_figures(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
-    for lost in ("summary.json", "comparison.json", "report.html", "runs/cayley/seed-1/summary.json"):
+    lines = (copy / "table.tex").read_text().splitlines()
+    for lost in ("summary.json", "comparison.json", "report.html", "table.tex", "runs/cayley/seed-1/summary.json"):
         (copy / lost).unlink()
     shutil.rmtree(copy / "runs/riemannian/seed-1")
-    assert cli.main([*WORDS, "--seeds", "2", "--run", str(copy), "--resume"]) == 0
+    assert cli.main([*WORDS, "--seeds", "2", "--latex", "--run", str(copy), "--resume"]) == 0
     assert figures(copy) == figures(finished)
+    assert (copy / "table.tex").read_text().splitlines()[1:] == lines[1:]
 
 
 def small_comparison(folder: Path, *keys: str, tunes_rate: bool = False, resume: bool = False) -> Comparison:
