@@ -12,10 +12,8 @@ from distill.metric import Metric
 from distill.results import Comparison, Method
 from distill.statistics import Estimate
 
-NOTE = (
-    "± is the half-width of Student's 95 % interval over seeds. Gain: over no distillation, paired by seed. "
-    "Defect: the worst final Frobenius norm of P·Pᵀ − I over seeds; - where the projector isn't orthogonal."
-)
+NOTE = "± is the half-width of Student's 95 % interval over seeds. Gain: over no distillation, paired by seed."
+_DEFECT = "Defect: the worst final Frobenius norm of P·Pᵀ − I over seeds; - where the projector isn't orthogonal."
 _BOOTSTRAP = (
     "Bootstrap: the percentile interval of the same gains. It sees nothing beyond the seeds at hand and is too narrow "
     "for a few (of three, its 95 % are about 75), so verdicts rest on Student's. Of such intervals one in twenty is "
@@ -53,7 +51,7 @@ def table(comparison: Comparison) -> Table:
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     if len(set(teachers)) == 1 and teachers[0] != "-":
         rows.append(["teacher", teachers[0], *[""] * (len(columns) - 2)])
-    return Table(list(columns), rows, f"{NOTE} {_BOOTSTRAP}")
+    return Table(list(columns), rows, " ".join([NOTE, _BOOTSTRAP, *([_DEFECT] if "defect" in columns else [])]))
 
 
 def parts(comparison: Comparison) -> Table:
@@ -113,9 +111,10 @@ def for_terminal(content: Table, title: str) -> RichTable:
     """Return a table for a terminal."""
     rich = RichTable(title=title, title_justify="left", caption=content.note, caption_justify="left")
     for index, header in enumerate(content.headers):
-        rich.add_column(header, justify="left" if index == 0 else "right", no_wrap=index == 0)
+        rich.add_column(header, justify="left" if index == 0 else "right")
     for row in content.rows:
-        rich.add_row(*row)
+        # A long name is broken where there is no room, an interval never.
+        rich.add_row(*(cell.replace(" ± ", "\u00a0±\u00a0").replace(" … ", "\u00a0…\u00a0") for cell in row))
     return rich
 
 

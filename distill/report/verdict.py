@@ -65,12 +65,12 @@ def _apart(comparison: Comparison) -> str:
 
 
 def _dearness(methods: Sequence[Method]) -> str:
-    cheapest = min(methods, key=lambda method: method.v100_ms)
-    dearer = [
-        f"{method.v100_ms / cheapest.v100_ms:.2g} times with {method.name}"
-        for method in methods
-        if method.v100_ms > TOLD_APART * cheapest.v100_ms
-    ]
+    by_cost = sorted(methods, key=lambda method: method.v100_ms)
+    cheapest, dearest = by_cost[0], by_cost[-1]
+    times = {method.name: method.v100_ms / cheapest.v100_ms for method in methods}
+    dearer = [f"{ratio:.2g} times with {name}" for name, ratio in times.items() if ratio > TOLD_APART]
+    if len(dearer) > _LISTED // 2:
+        dearer = [f"up to {times[dearest.name]:.2g} times, with {dearest.name},"]
     if dearer:
         return f"a step on a V100 (predicted) costs {listed(dearer)} what it costs with {cheapest.name}"
     about = "" if len(methods) == 1 else "about as much with all of them, "
