@@ -5,6 +5,7 @@ Each is drawn twice, for a page and for a phone, whose letters would be too smal
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +130,8 @@ def _rows(size: Size, names: Sequence[str]) -> tuple[Figure, Axes]:
         # As many letters as fit: a longer name is whole in the tables.
         most = int(11 * size.width)
         shown = name if len(name) <= most else f"{name[: most - 1]}…"
-        said = axes.annotate(shown, (0, row), (2, 11), **place, bbox={"facecolor": "white", "linewidth": 0, "pad": 1})
+        box = {"facecolor": "white", "linewidth": 0, "pad": 1}
+        said = axes.annotate(shown, (0, row), (2, 11), **place, bbox=box, parse_math=False)
         said.set_in_layout(False)
     axes.set_ylim(len(names) - 0.55, -0.8)
     axes.set_yticks([])
@@ -138,7 +140,7 @@ def _rows(size: Size, names: Sequence[str]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _style():
+def _style() -> AbstractContextManager[None]:
     return rc_context({"svg.fonttype": "none", "svg.hashsalt": "stiefel-distill", "font.size": 10})
 
 

@@ -91,7 +91,7 @@ def measured(comparison: Comparison) -> Table:
                 plus_minus(method.estimate("step_ms"), scale=1),
                 f"{method.data_share:.1%}",
                 plus_minus(method.estimate("train_seconds"), scale=1),
-                f"{1e-3 * method.v100_ms * steps:.3g}",
+                f"{method.v100_seconds(steps):.3g}",
             ]
         )
     headers = ["method", "steps", "ms a step", "on data", "s a run", "V100 s a run"]
