@@ -127,9 +127,9 @@ def _rows(size: Size, names: Sequence[str]) -> tuple[Figure, Axes]:
     figure, axes = _blank(Size(size.width, 0.75 + 0.5 * len(names)))
     for row, name in enumerate(names):
         place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        # As many letters as fit: a longer name is whole in the tables.
-        most = int(11 * size.width)
-        shown = name if len(name) <= most else f"{name[: most - 1]}…"
+        # As many letters as fit, the first and the last ones: a longer name is whole in the tables.
+        half = int(6.5 * size.width)
+        shown = name if len(name) <= 2 * half else f"{name[:half]}…{name[-half:]}"
         box = {"facecolor": "white", "linewidth": 0, "pad": 1}
         said = axes.annotate(shown, (0, row), (2, 11), **place, bbox=box, parse_math=False)
         said.set_in_layout(False)

@@ -44,7 +44,7 @@ def table(comparison: Comparison) -> Table:
             f"{max(method.values('defect')):.1e}" if method.has("defect") else "-" for method in methods
         ]
     if any(method.tuning for method in methods):
-        columns["tuned lr"] = [f"{method.tuning.rate:g}" if method.tuning else "" for method in methods]
+        columns["tuned lr"] = [f"{method.tuning.rate:.3g}" if method.tuning else "" for method in methods]
     teachers = [_plain(method.teacher, metric) for method in methods]
     if len(set(teachers)) > 1:
         columns[f"teacher{metric.of_gains}"] = teachers
@@ -111,10 +111,11 @@ def for_terminal(content: Table, title: str) -> RichTable:
     """Return a table for a terminal."""
     rich = RichTable(title=title, title_justify="left", caption=content.note, caption_justify="left")
     for index, header in enumerate(content.headers):
-        rich.add_column(header, justify="left" if index == 0 else "right")
+        # The widest column is broken first, which long names are, but never inside of a word.
+        words = [word for row in content.rows for word in row[0].split()] if index == 0 else []
+        rich.add_column(header, justify="right" if index else "left", min_width=max(map(len, words), default=None))
     for row in content.rows:
-        # A long name is broken where there is no room, an interval never.
-        rich.add_row(*(cell.replace(" ± ", "\u00a0±\u00a0").replace(" … ", "\u00a0…\u00a0") for cell in row))
+        rich.add_row(*row)
     return rich
 
 

@@ -57,7 +57,7 @@ def _apart(comparison: Comparison) -> str:
     ]
     if not behind:
         names = [method.name for method in methods]
-        which = _in_words(names) if len(names) <= _LISTED else f"the {len(names)} methods"
+        which = _in_words(names) if len(names) <= _LISTED else f"The {len(names)} methods"
         return f"{which} can't be told apart at this budget"
     beaten = f"{best.name} beats {_in_words(behind) if len(behind) <= _LISTED else f'{len(behind)} others'}"
     which = _in_words(tied) if 0 < len(tied) <= _LISTED else f"{len(tied)} others"

@@ -119,7 +119,7 @@ def test_a_rate_that_diverges_is_out_and_ties_go_to_the_recipe_s_own(
 
 def test_teachers_that_differ_have_folders_of_their_own(tmp_path: Path) -> None:
     found = small_comparison(tmp_path / "run", "--teacher.width", "4,8", "--projector", "linear")
-    assert [method.name for method in found.methods] == [BASELINE, "teacher.width 4", "teacher.width 8"]
+    assert [method.name for method in found.methods] == [BASELINE, "width 4", "width 8"]
     first, second = ((tmp_path / "run" / f"teacher-{number}" / "config.yaml").read_text() for number in (1, 2))
     assert "width: 4" in first
     assert "width: 8" in second
