@@ -56,11 +56,14 @@ def compare(
         rates = {name: {"optimiser.lr": each.rate} for name, each in tuned.items()}
         methods = [replace(method, keys={**method.keys, **rates[method.name]}) for method in methods]
     found = run_all(task, recipe_name, config, methods, seeds, folder, command=command)
+    steps = {entry.name: explain(task, changed(config, entry.keys), sheet.V100) for entry in methods}
     costed = [
-        replace(method, parts_ms=_parts_ms(task, changed(config, entry.keys)), tuning=tuned.get(method.name))
-        for method, entry in zip(found.methods, methods, strict=True)
+        replace(method, parts_ms=_milliseconds(steps[method.name].parts), tuning=tuned.get(method.name))
+        for method in found.methods
     ]
-    comparison = replace(found, methods=costed, trust=trust)
+    large = [name for name, step in steps.items() if not step.fits]
+    notes = [f"A step needs more memory than a {sheet.V100.name} has with {', '.join(large)}."] if large else []
+    comparison = replace(found, methods=costed, trust=trust, notes=[*found.notes, *notes])
     report.write(comparison, folder)
     opened.finish({"report": report.PAGE, "results": report.RESULTS})
     return comparison
@@ -139,5 +142,5 @@ def _method(folder: Path, method: Entry, seeds: Sequence[int], teacher: Path, me
     )
 
 
-def _parts_ms(task: str, config: Config) -> Mapping[str, float]:
-    return {part: 1e3 * seconds for part, seconds in explain(task, config, sheet.V100).parts.items()}
+def _milliseconds(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: 1e3 * each for name, each in seconds.items()}

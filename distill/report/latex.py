@@ -19,7 +19,7 @@ _ESCAPED = {
 def as_latex(comparison: Comparison) -> str:
     r"""Return the table as a LaTeX tabular, to be put in by \input; its notes and its command are comments above."""
     content = table(comparison)
-    lines = [f"% {sentence}" for sentence in (comparison.command, content.note, *comparison.trust)]
+    lines = [f"% {sentence}" for sentence in (comparison.command, content.note)]
     lines += [r"\begin{tabular}{l" + "r" * (len(content.headers) - 1) + "}", r"\toprule", _row(content.headers)]
     lines += [r"\midrule", *map(_row, content.rows), r"\bottomrule", r"\end{tabular}"]
     return "\n".join(lines) + "\n"

@@ -50,11 +50,13 @@ def test_the_same_comparison_again_is_the_same_table(finished: Path, tmp_path: P
 def test_an_interrupted_comparison_resumes_to_the_same_figures(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
-    for lost in ("summary.json", "comparison.json", "report.html", "runs/cayley/seed-1/summary.json"):
+    lines = (copy / "table.tex").read_text().splitlines()
+    for lost in ("summary.json", "comparison.json", "report.html", "table.tex", "runs/cayley/seed-1/summary.json"):
         (copy / lost).unlink()
     shutil.rmtree(copy / "runs/riemannian/seed-1")
-    assert cli.main([*WORDS, "--seeds", "2", "--run", str(copy), "--resume"]) == 0
+    assert cli.main([*WORDS, "--seeds", "2", "--latex", "--run", str(copy), "--resume"]) == 0
     assert figures(copy) == figures(finished)
+    assert (copy / "table.tex").read_text().splitlines()[1:] == lines[1:]
 
 
 def small_comparison(folder: Path, *keys: str, tunes_rate: bool = False, resume: bool = False) -> Comparison:
@@ -117,7 +119,7 @@ def test_a_rate_that_diverges_is_out_and_ties_go_to_the_recipe_s_own(
 
 def test_teachers_that_differ_have_folders_of_their_own(tmp_path: Path) -> None:
     found = small_comparison(tmp_path / "run", "--teacher.width", "4,8", "--projector", "linear")
-    assert [method.name for method in found.methods] == [BASELINE, "teacher.width 4", "teacher.width 8"]
+    assert [method.name for method in found.methods] == [BASELINE, "width 4", "width 8"]
     first, second = ((tmp_path / "run" / f"teacher-{number}" / "config.yaml").read_text() for number in (1, 2))
     assert "width: 4" in first
     assert "width: 8" in second

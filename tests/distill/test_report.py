@@ -84,7 +84,7 @@ def test_methods_within_each_others_noise_are_called_a_tie() -> None:
 def test_many_methods_are_counted_not_named() -> None:
     many = {f"width_{width}": [0.8, 0.8 + width / 1000] for width in range(7)}
     text = " ".join(verdict(comparison(no_distillation=[0.5, 0.52], **many)))
-    assert text.startswith("the 7 methods can't be told apart")
+    assert text.startswith("The 7 methods can't be told apart")
     assert re.search(r"Of 7 methods \d gain over no distillation, 0 lose; \d can't be told from it\.", text)
 
 
