@@ -10,8 +10,8 @@ class VidtConfig:
     Body: embed, channels of the first stage, twice as many in each that follows. depths, heads: blocks and attention
     heads of each stage. window, patch: edges of an attention window in patches and of a patch in pixels. drop_path:
     share of images that the last block is skipped for in training, less before it, none at the first.
-    Neck: queries, its [DET] tokens. width: of tokens and levels. layers, heads, hidden: of its decoder. points: that a
-    head looks at in a level. groups: of the normalisation of levels. dropout: in training.
+    Neck: queries, its [DET] tokens. width: of tokens and levels. neck_layers, neck_heads, neck_hidden: of its decoder.
+    points: that a head looks at in a level. groups: of the normalisation of levels. dropout: in training.
     """
 
     embed: int
