@@ -52,7 +52,7 @@ class DetectionStudent:
     file, or of a Swin's that was trained to classify, which is read into the body alone.
     """
 
-    name: str = "vidt_micro"
+    name: str = "vidt_pico"
     weights: str = ""
 
 

@@ -14,6 +14,7 @@ from distill.errors import ModelError
 
 DEFAULT = "deformable-detr"
 _FAMILY = "deformable_detr"
+_CURE = f"take hf:{DEFAULT}, hf:SenseTime/deformable-detr, or a folder with such a config.json"
 _EPS = 1e-5  # of its own inverse sigmoid
 
 
@@ -42,9 +43,6 @@ def build(name: str, classes: int, *, is_pretrained: bool = False) -> "Deformabl
         raise ModelError.no_weights(f"hf:{name}", error) from error
     except ValueError as error:  # an unknown architecture, or a config that contradicts itself
         raise ModelError(f"hf:{name}", " ".join(str(error).split()), cure=_CURE) from error
-
-
-_CURE = f"take hf:{DEFAULT}, hf:SenseTime/deformable-detr, or a folder with such a config.json"
 
 
 class DeformableDetr(Detector):

@@ -36,7 +36,7 @@ class Vidt(Detector):
         levels = [projection(each) for projection, each in zip(self.level_projections, maps, strict=True)]
         level_padding = [resize(padding, (level.shape[2], level.shape[3])) for level in levels]
         det = _of_tokens(self.det_projection, det)
-        positions = _of_tokens(self.position_projection, self.body.det_positions[None])
+        positions = _of_tokens(self.position_projection, self.body.det_positions.repeat(1, 1, 1))
         logits, boxes, tokens = self.neck(det, positions, Memory.of(levels, level_padding))
         return Detections(logits, boxes, levels, level_padding, det, tokens)
 

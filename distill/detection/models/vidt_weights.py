@@ -63,7 +63,7 @@ _BATCHED = ("backbone.det_token", "backbone.det_pos_embed")  # (1, queries, dim)
 
 
 def _compiled(rule: str) -> re.Pattern[str]:
-    return re.compile(re.escape(rule).replace(r"\#", r"(\d+)") + r"(?=\.|_weight$|_bias$|$)")
+    return re.compile(re.escape(rule).replace(r"\#", r"(\d+)") + r"(?=\.|$)")
 
 
 _PATTERNS = [(_compiled(theirs), ours) for theirs, ours in _RULES]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from distill.budget import flops
 from distill.cli import main
 from distill.detection.models import build, from_pretrained, save
 from distill.detection.models.config import PRESETS
@@ -122,3 +123,29 @@ def test_import_weights_of_something_else_is_a_sentence(tmp_path: Path, capsys: 
     assert main(["import-weights", "vidt", str(tmp_path / "other.pth"), "--out", str(tmp_path / "ours")]) == 2
     assert capsys.readouterr().err.startswith("distill: can't use model 'vidt': the weights of ")
     assert not (tmp_path / "ours").exists()
+
+
+def test_a_pass_of_nano_costs_what_its_products_cost_by_hand() -> None:
+    """At 224 px windows tile every stage: 56, 28, 14 and 7 patches a side; the levels are 28, 14, 7 and 4."""
+    with torch.device("meta"):
+        detector = build("vidt_nano", 91).eval()
+        images, padding = torch.empty(1, 3, 224, 224), torch.empty(1, 224, 224, dtype=torch.bool)
+    with flops.counter() as counted, torch.no_grad():
+        detector(images, padding)
+    q, width, sides = 100, 256, (56, 28, 14, 7, 4)
+    body = 56**2 * 48 * 48  # embedding; all in multiply-adds
+    for stage, (depth, c) in enumerate(zip((2, 2, 6, 2), (48, 96, 192, 384), strict=True)):
+        n, seen = sides[stage] ** 2, q
+        block = (n + q) * 12 * c**2 + q * width * c + 2 * n * 49 * c  # projections, MLP; positions; windows
+        if stage == 3:
+            block, seen = block + n * 2 * c**2, q + n  # patches' keys and values once more, for [DET] tokens
+        body += depth * (block + 2 * q * seen * c)
+        merged, after = sides[stage + 1] ** 2, 2 * c if stage < 3 else width
+        body += (merged + (q if stage < 3 else 0)) * 4 * c * after
+    places = sum(side**2 for side in sides[1:])
+    levels = sum(side**2 * c * width for side, c in zip(sides[1:], (96, 192, 384, 256), strict=True))
+    layer = 4 * q * width**2 + 2 * q**2 * width + 2 * q * width * 1024  # self-attention, MLP
+    layer += places * width**2 + q * width * (width + 256 + 128)  # values; output, offsets, weights
+    heads = q * width * (91 + 2 * width + 4)
+    total = body + levels + q * width * (384 + width) + q * width * 2 + 6 * layer + 7 * heads
+    assert counted.get_total_flops() == 2 * total
