@@ -60,11 +60,13 @@ class RecipeTask(Task):
     """A task that recipes describe, and the command line knows by name.
 
     config: the dataclass of its recipes. methods: sets of recipe keys by name, for `--method`; those that fix the
-    most keys stand first, and `none` goes without distillation.
+    most keys stand first, and `none` goes without distillation. compared: a key's values that a comparison without a
+    grid of its own runs, beside none.
     """
 
     config: ClassVar[type[Config]]
     methods: ClassVar[Mapping[str, Mapping[str, Any]]]
+    compared: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     @classmethod
     @abstractmethod

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from distill import recipe, tasks
+from distill import recipe
 from distill.checkpoint import load_weights
 from distill.data.decode import decode
 from distill.data.reader import of_bytes
 from distill.detection import data
+from distill.detection.config import DetectionConfig
 from distill.detection.data import geometry
 from distill.detection.evaluation import best
 from distill.errors import DataError, RecipeError
@@ -39,8 +40,7 @@ def predict(run: Path, images: Sequence[Path], out: Path, *, threshold: float) -
     """
     read_summary(run)
     name, config = recipe.read(run / "config.yaml")
-    kind = tasks.get(name)
-    if kind is not Detection:
+    if not isinstance(config, DetectionConfig):
         raise RecipeError("task", "detection", name, cure="give a run of `distill train detection`")
     task = Detection.untaught(config)
     load_weights(task.module, run)

@@ -26,7 +26,7 @@ _MOST_BROKEN = 100
 class Request(NamedTuple):
     """The images of a batch, or of a slice of it, and their plans. shape: (height, width) of the whole padded batch."""
 
-    index: Int[np.ndarray, "batch"]
+    images: Int[np.ndarray, "batch"]
     plans: Sequence[Plan]
     words: Sequence[int]
     shape: tuple[int, int]
@@ -86,11 +86,11 @@ class Decoder(Dataset[Decoded]):
 
     def __getitem__(self, request: Request) -> Decoded:
         height, width = request.shape
-        pixels = np.zeros((len(request.index), 3, height, width), np.uint8)
+        pixels = np.zeros((len(request.images), 3, height, width), np.uint8)
         chosen: list[int] = []
         plans: list[Plan] = []
         broken: dict[str, str] = {}
-        for first, plan, word in zip(request.index.tolist(), request.plans, request.words, strict=True):
+        for first, plan, word in zip(request.images.tolist(), request.plans, request.words, strict=True):
             found = self._first_whole(first, plan, word, request.shape, broken)
             if found is not None:
                 image, plan, picture = found

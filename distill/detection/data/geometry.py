@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image
 
 from distill.detection.config import DetectionData
@@ -36,7 +36,7 @@ class Plan:
             image = image.resize(self.size, Image.Resampling.BILINEAR, box=self.region)
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.is_flipped else image
 
-    def boxes(self, boxes: Float[np.ndarray, "n 4"]) -> tuple[Float[np.ndarray, "n 4"], np.ndarray]:
+    def boxes(self, boxes: Float[np.ndarray, "n 4"]) -> tuple[Float[np.ndarray, "n 4"], Bool[np.ndarray, "n"]]:
         """Return boxes (left, top, width, height) of the image in the plan's, cut at its edges, and which are left."""
         left, top, right, bottom = self.region
         scale = np.array([self.size[0] / (right - left), self.size[1] / (bottom - top)])
@@ -45,7 +45,8 @@ class Plan:
         low, high = low.clip(0, self.size), high.clip(0, self.size)
         if self.is_flipped:
             low[:, 0], high[:, 0] = self.size[0] - high[:, 0], self.size[0] - low[:, 0].copy()
-        return np.concatenate([low, high - low], 1), (high - low >= _LEAST_SIDE).all(1)
+        sides = high - low
+        return np.concatenate([low, sides], 1), np.asarray((sides >= _LEAST_SIDE).all(1))
 
 
 def evaluation(size: tuple[int, int], edge: int) -> Plan:

@@ -61,9 +61,9 @@ def prepared(folder: Path) -> Path:
 def write(root: Path, counts: dict[str, int]) -> None:
     """Draw `counts` scenes of each part into a folder, in COCO's layout. 1.5 ms a scene."""
     pixels, labels = load_digits(return_X_y=True)
-    parts = train_test_split(
-        pixels.reshape(-1, 8, 8) / 16, labels, test_size=_HELD_OUT, random_state=_SEED, stratify=labels
-    )
+    ink = pixels.reshape(-1, 8, 8) / 16
+    split = train_test_split(ink, labels, test_size=_HELD_OUT, random_state=_SEED, stratify=labels)
+    parts = [np.asarray(part) for part in split]
     digits = {"train": (parts[0], parts[2]), "val": (parts[1], parts[3])}
     for place, (part, count) in enumerate(counts.items()):
         (root / part).mkdir(parents=True)

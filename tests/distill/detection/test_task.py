@@ -26,6 +26,7 @@ from distill.tasks.detection import Detection
 
 # Two processes and one add the same numbers in another order; a few steps of AdamW carry it on.
 TOLERANCE = 1e-3
+LIMIT_SECONDS = 300
 FIGURES = {"ap", "ap50", "ap75", "ap_small", "test_loss"}
 
 
@@ -80,7 +81,7 @@ def test_two_processes_give_the_figures_of_one(tmp_path: Path, trained: Path) ->
     words += ["--scale.devices", "2", "--resume"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "distill", *words]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     assert done.returncode == 0, done.stderr
     one, two = figures(trained), figures(tmp_path / "two")
     assert len(one) == len(two) > 0
