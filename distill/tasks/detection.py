@@ -106,6 +106,8 @@ class Detection(RecipeTask):
         if processes.is_first:
             for part in data.load(config.data):
                 part.report()
+        if config.alpha == 0:
+            return cls(config, build(config.teacher.name, data.load(config.data)[0].classes), processes)
         teacher, text = config.teacher, cls.teacher_of(config)
         training = Training(text, teacher.weights, teacher.budget, teacher.optimiser, config.device, config.evaluations)
         task = taught(lambda each: TeacherTraining(config, each), training, teacher_folder, processes)

@@ -1,4 +1,4 @@
-"""Scenes: scikit-learn's real 8 × 8 digits at places and sizes, some over others, amid scraps of digits. 10 classes.
+"""Scenes: scikit-learn's real 8 × 8 digits at places and sizes, amid scraps of digits. 10 classes.
 
 Drawn once from a fixed seed into a folder in COCO's layout, and read like any other.
 """
@@ -28,8 +28,8 @@ COUNTS = {"train": 2000, "val": 300}
 _VERSION = 1
 _SEED, _HELD_OUT = 0, 600  # digits that held-out scenes show, and no training scene
 # Edges of digits in pixels, objects of a scene, scraps of digits between them.
-_EDGES, _OBJECTS, _SCRAPS = (20, 32), (1, 4), (1, 3)
-_MOST_COVERED = 0.3  # of the smaller of two boxes by the other
+_EDGES, _OBJECTS, _SCRAPS = (20, 30), (2, 4), (1, 3)
+_MOST_COVERED = 0.1  # of the smaller of two boxes by the other
 _TRIES = 20
 _INK = 0.25  # of a digit's darkest: a pixel that belongs to it
 
@@ -88,7 +88,7 @@ def scene(
 ) -> tuple[UInt8[np.ndarray, "edge edge 3"], list[tuple[int, list[int]]]]:
     """Return a picture and its objects: (label, [left, top, width, height]) in pixels, tight around the ink."""
     # A background of two colours that run into each other.
-    corners = generator.uniform(0.0, 0.25, (2, 2, 3))
+    corners = generator.uniform(0.0, 0.2, (2, 2, 3))
     ramp = np.linspace(0, 1, EDGE)[:, None, None]
     canvas = corners[0, 0] + (corners[0, 1] - corners[0, 0]) * ramp + (corners[1, 0] - corners[0, 0]) * ramp[:, 0]
     for _ in range(int(generator.integers(*_SCRAPS, endpoint=True))):
@@ -150,10 +150,10 @@ def _paint(
     *,
     at: tuple[int, int] | None = None,
 ) -> None:
-    """Lay ink of some bright colour over the canvas, anywhere unless `at` (top, left) says where."""
+    """Lay ink of some light colour over the canvas, anywhere unless `at` (top, left) says where."""
     top, left = at or (int(generator.integers(canvas.shape[axis] - ink.shape[axis] + 1)) for axis in (0, 1))
     part = canvas[top : top + ink.shape[0], left : left + ink.shape[1]]
-    colour = generator.uniform(0.75, 1.0, 3)
+    colour = generator.uniform(0.8, 1.0, 3)
     part += ink[..., None] * (colour - part)
 
 

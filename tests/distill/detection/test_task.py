@@ -18,10 +18,11 @@ from distill.detection.config import METHODS
 from distill.detection.data import scenes
 from distill.detection.data.coco import read_parts
 from distill.detection.evaluation import best, judge
-from distill.detection.models import Detections
+from distill.detection.models import Detections, build, save
 from distill.errors import DistillError
 from distill.loop import _Trainer
 from distill.processes import Processes
+from distill.run_folder import read_summary
 from distill.tasks.detection import Detection
 
 # Two processes and one add the same numbers in another order; a few steps of AdamW carry it on.
@@ -106,6 +107,17 @@ def test_evaluate_prints_the_figures_of_the_run(trained: Path, capsys: pytest.Ca
     printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
     assert float(printed["ap"]) == pytest.approx(figures(trained)[-1]["ap"], rel=1e-3)
     assert float(printed["test_loss"]) == pytest.approx(figures(trained)[-1]["test_loss"], rel=1e-3)
+
+
+def test_without_distillation_no_teacher_is_needed(tmp_path: Path) -> None:
+    run_small(tmp_path / "run", "--method", "none", "--teacher.weights", str(tmp_path / "nowhere.pth"))
+    assert not (tmp_path / "teacher").exists()
+
+
+def test_a_teacher_is_read_from_a_folder_that_says_how_many_classes_it_has(tmp_path: Path) -> None:
+    save("vidt_micro", build("vidt_micro", 91), tmp_path / "weights")
+    run_small(tmp_path / "run", "--teacher.weights", str(tmp_path / "weights"))
+    assert read_summary(tmp_path / "teacher")["steps"] == 0
 
 
 def test_a_checkpoint_holds_nothing_of_the_teacher(trained: Path) -> None:
