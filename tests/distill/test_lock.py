@@ -65,22 +65,14 @@ def test_a_folder_that_was_never_locked_is_free(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing").exists()
 
 
-def test_a_run_is_not_trained_twice_at_once(tmp_path: Path) -> None:
-    run_small(tmp_path / "whole")
+def test_a_run_is_not_trained_twice_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run").mkdir()
+    monkeypatch.setattr(lock, "locked", lambda folder, *, patience: locked(folder, patience=0))
     with locked(tmp_path / "run"), pytest.raises(RunFolderError, match=f"process {os.getpid()}"):
-        run_small_at_once(tmp_path / "run")
+        run_small(tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == [lock.LOCK]
     run_small(tmp_path / "run")
     assert not is_locked(tmp_path / "run")
-
-
-def run_small_at_once(folder: Path) -> None:
-    """Train a small run that doesn't wait for its folder's lock."""
-    with pytest.MonkeyPatch.context() as patch:
-        locked_by_run = lock.locked
-        patch.setattr(lock, "locked", lambda folder, *, patience: locked_by_run(folder, patience=0))
-        run_small(folder)
 
 
 def test_a_run_waits_for_the_process_that_trains_its_teacher_and_takes_what_it_left(tmp_path: Path) -> None:

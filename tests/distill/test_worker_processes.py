@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from small_jobs import LIMIT_SECONDS, found, jobs, wait_for, writer
+from small_jobs import found, jobs, wait_for, writer
 from small_runs import SMALL, figures, small
 
 from distill import cli
-from distill.errors import InterruptedRunError, JobsError
+from distill.errors import InterruptedRunError
 from distill.executors import machine
 from distill.executors.executor import execute
 from distill.executors.local import Local
@@ -67,14 +67,6 @@ def test_a_run_whose_worker_always_dies_is_given_up_and_the_others_go_on(tmp_pat
     assert not is_locked(lost.folder)
 
 
-def test_a_worker_that_raises_says_its_last_words(tmp_path: Path) -> None:
-    (job,) = jobs(tmp_path / "run", 1)
-    with pool(tmp_path, retries=1) as workers:
-        job.teacher_folder.write_text("a file in the teacher's place")
-        reason = in_two_waves([job], workers.perform)[job.teacher_folder]
-    assert "can't be created" in reason
-
-
 def test_ctrl_c_lets_every_run_write_a_checkpoint(tmp_path: Path) -> None:
     few = jobs(tmp_path / "run", 2, "--budget", "steps:100000", "--evaluations", "1000")
 
@@ -94,8 +86,8 @@ def test_ctrl_c_lets_every_run_write_a_checkpoint(tmp_path: Path) -> None:
     for job in few:
         assert not is_locked(job.folder)
         steps = sorted(int(path.stem.split("-")[1]) for path in (job.folder / "checkpoints").glob("*.pt"))
-        # An evaluation is due every hundred steps: the last checkpoint is the interrupted step's.
-        assert steps[-1] % 100 != 0 or steps[-1] > figures(job.folder)[-1]["step"]
+        # An evaluation is due every hundred steps; only a run that was interrupted writes a checkpoint in between.
+        assert steps[-1] > figures(job.folder)[-1]["step"]
 
 
 def test_a_comparison_survives_its_driver_and_leaves_nobody_behind(tmp_path: Path) -> None:
@@ -117,10 +109,10 @@ def test_a_comparison_survives_its_driver_and_leaves_nobody_behind(tmp_path: Pat
 
 
 def test_a_run_of_two_processes_works_from_a_worker(tmp_path: Path) -> None:
-    two, broken = jobs(tmp_path / "two", 1, "--scale.devices", "2"), jobs(tmp_path / "one", 1)
-    execute(broken, Local(workers=1), tmp_path / "one")
+    two, alone = jobs(tmp_path / "two", 1, "--scale.devices", "2"), jobs(tmp_path / "one", 1)
+    execute(alone, Local(workers=1), tmp_path / "one")
     execute(two, Local(workers=1), tmp_path / "two")
-    (one,), (other,) = ([found(each)["runs/seed-0"]] for each in (tmp_path / "one", tmp_path / "two"))
+    one, other = (found(each)["runs/seed-0"] for each in (tmp_path / "one", tmp_path / "two"))
     # Two processes add the same numbers in another order; twelve steps of AdamW carry it on.
     assert [each["loss"] for each in other] == pytest.approx([each["loss"] for each in one], rel=1e-4)
 
