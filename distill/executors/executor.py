@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from distill import lock
@@ -13,8 +14,9 @@ from distill.run_folder import RunFolder, is_finished
 from distill.train import run_config
 
 
+@dataclass(frozen=True)
 class Executor(ABC):
-    """Takes jobs to where they run. Every executor is a frozen dataclass whose fields are its command line options."""
+    """Takes jobs to where they run. An executor's fields are its options on the command line."""
 
     @abstractmethod
     def run(self, jobs: Sequence[Job], folder: Path) -> dict[Path, str]:
