@@ -32,8 +32,8 @@ class Local(Executor):
                 Work(job).perform()
             return {}
         config, left = jobs[0].config, sum(not Work(job).is_done for job in jobs)
-        count = min(self.workers or machine.room(config), left)
-        if count <= 1 and config.scale.devices == 1:
+        count = max(1, min(self.workers or machine.room(config), left))
+        if count == 1 and config.scale.devices == 1:
             return in_two_waves(jobs, _one_by_one)
         with Pool(machine.environments(count, config), self.retries, folder) as pool:
             return in_two_waves(jobs, pool.perform)

@@ -31,7 +31,8 @@ def room(config: Config) -> int:
 def environments(count: int, config: Config) -> list[Mapping[str, str]]:
     """Return the environments of `count` workers: of GPUs each sees its share, in turn where they are too few."""
     # A worker finds what this process finds, `module:Class` included, however this process was started.
-    shared = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1"}
+    found = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    shared = os.environ | {"PYTHONPATH": found, "PYTHONSAFEPATH": "1"}
     if not config.threads:
         shared.setdefault(_THREADS, str(max(1, _cores() // (count * config.scale.devices))))
     if config.device != "cuda":

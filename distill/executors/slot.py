@@ -41,7 +41,7 @@ class Slot:
         """
         if self._process is not None and self._process.poll() is None:
             return
-        self.close()
+        self._stop()
         self._process = subprocess.Popen(
             [sys.executable, "-m", MODULE],
             stdin=subprocess.PIPE,
@@ -73,14 +73,16 @@ class Slot:
         if self._process is not None:
             _signal_group(self._process.pid, signal.SIGINT)
 
-    def close(self) -> int | None:
-        """End the worker, if there is one, with every process that it started; return its exit code."""
-        if self._process is None:
-            return None
-        _signal_group(self._process.pid, signal.SIGKILL)
-        with self._process as process:
-            self._process = None
-        return process.returncode
+    def close(self) -> None:
+        """End the worker, if there is one, with every process that it started."""
+        self._stop()
+        self._log.close()
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            _signal_group(self._process.pid, signal.SIGKILL)
+            with self._process:  # closes its pipes and waits for its end
+                self._process = None
 
     def _answer(self, expected: str | None = None) -> str:
         assert self._process is not None
@@ -96,7 +98,7 @@ class Slot:
             code = self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             code = None  # it has closed its output and hangs
-        self.close()
+        self._stop()
         if code is None:
             return "stopped answering"
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

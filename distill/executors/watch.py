@@ -22,7 +22,7 @@ class Watch:
     def __init__(
         self, total: int, slots: int, *, advance: Callable[[], None], clock: Callable[[], float] = time.monotonic
     ):
-        self._left, self._slots, self._advance, self._clock = total, slots, advance, clock
+        self._total, self._slots, self._advance, self._clock = total, slots, advance, clock
         self._started: dict[Path, float] = {}
         self._seconds: list[float] = []
 
@@ -34,7 +34,6 @@ class Watch:
         """Note that it ended; it took the time since its start, or what its worker says."""
         started = self._started.pop(work.folder, self._clock())
         self._seconds.append(self._clock() - started if seconds is None else seconds)
-        self._left -= 1
         self._advance()
 
     @property
@@ -47,7 +46,7 @@ class Watch:
             return None
         mean, now = fmean(self._seconds[len(self._seconds) // 2 :]), self._clock()
         free = [max(0.0, mean - (now - started)) for started in list(self._started.values())]
-        waiting = self._left - len(free)
+        waiting = self._total - len(self._seconds) - len(free)
         free += [0.0] * (self._slots - len(free))
         heapq.heapify(free)
         for _ in range(waiting):

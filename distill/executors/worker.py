@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from queue import SimpleQueue
-from typing import TextIO
+from typing import NoReturn
 
 from distill.errors import DistillError
 from distill.executors.work import Work
@@ -30,49 +30,50 @@ def main(words: list[str]) -> int:
     """Do the one piece of work that is given, or serve; return the exit code, 2 for a failure that a user can mend."""
     if not words:
         _serve()
-        return 0
-    if Work.from_line(words[0]).is_teacher and not is_first_process():
+    work = Work.from_line(words[0])
+    if work.is_teacher and not is_first_process():
         return 0  # under srun, the other processes of an array's element
-    failure = _outcome(words[0])
+    failure = _outcome(work)
     if failure is not None and is_first_process():
         sys.stdout.write(f"{failure}\n")
     return leave(0 if failure is None else FAILED)
 
 
-def _serve() -> None:
+def _serve() -> NoReturn:
     # Whatever a library prints goes where errors go: this stream is for answers alone.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     lines: SimpleQueue[str] = SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin, lines), daemon=True).start()
+    threading.Thread(target=_listen, args=(sys.stdin.fileno(), lines), daemon=True).start()
     answers.write(READY)
     answers.flush()
     while True:
-        line = lines.get()
-        several = Work.from_line(line).processes > 1
-        answers.write(json.dumps(_outcome_apart(line) if several else _outcome(line)) + "\n")
+        work = Work.from_line(lines.get())
+        answers.write(json.dumps(_outcome_apart(work) if work.processes > 1 else _outcome(work)) + "\n")
         answers.flush()
 
 
-def _listen(stream: TextIO, lines: SimpleQueue[str]) -> None:
-    for line in stream:
-        lines.put(line)
+def _listen(descriptor: int, lines: SimpleQueue[str]) -> None:
+    # A file of its own: Python aborts if it can't close `sys.stdin` when it ends, because a thread is reading it.
+    with open(descriptor, encoding="utf-8", closefd=False) as stream:
+        for line in stream:
+            lines.put(line)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def _outcome(line: str) -> str | None:
+def _outcome(work: Work) -> str | None:
     """Return why a piece of work failed, None if it didn't; any other error than a user's ends this process."""
     try:
-        Work.from_line(line).perform()
+        work.perform()
     except (DistillError, StiefelError) as error:
         return str(error)
     return None
 
 
-def _outcome_apart(line: str) -> str | None:
+def _outcome_apart(work: Work) -> str | None:
     """Do a piece of work in a process that can start others by its own command line, and join them only once."""
     with deferred_interrupt():  # the run's own processes end the step, and say so
-        command = [sys.executable, "-m", MODULE, line.strip()]
+        command = [sys.executable, "-m", MODULE, work.to_line()]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     if done.returncode == FAILED:
         return done.stdout.splitlines()[-1]
