@@ -3,6 +3,7 @@
 import heapq
 import os
 import random
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from small_jobs import found, jobs
 from small_runs import SMALL, small
 
 from distill import cli, executors
+from distill.config import Config
 from distill.errors import JobsError, RunFolderError
 from distill.executors import machine
 from distill.executors.executor import execute
@@ -96,32 +98,42 @@ def test_two_commands_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("flags", "cores", "gpus", "expected"),
+    ("flags", "cores", "expected"),
     [
-        (["--threads", "1"], 2, 0, 2),
-        (["--threads", "2"], 9, 0, 4),
-        (["--threads", "8"], 2, 0, 1),
-        (["--threads", "0"], 16, 0, 1),
-        (["--threads", "1", "--scale.devices", "4"], 9, 0, 2),
-        (["--threads", "1", "--budget", "wall:10s"], 8, 0, 1),
-        (["--device", "cuda"], 2, 8, 8),
-        (["--device", "cuda", "--scale.devices", "4"], 2, 8, 2),
-        (["--device", "cuda", "--scale.devices", "4"], 2, 3, 1),
-        (["--device", "cuda:1"], 2, 8, 1),
+        (["--threads", "1"], 2, 2),
+        (["--threads", "2"], 9, 4),
+        (["--threads", "8"], 2, 1),
+        (["--threads", "0"], 16, 1),
+        (["--threads", "1", "--scale.devices", "4"], 9, 2),
+        (["--threads", "1", "--budget", "wall:10s"], 8, 1),
     ],
 )
-def test_a_machine_has_room_for_what_fits_its_cores_and_gpus(
-    flags: list[str], cores: int, gpus: int, expected: int, monkeypatch: pytest.MonkeyPatch
+def test_a_machine_has_room_for_what_fits_its_cores(
+    flags: list[str], cores: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "_cores", lambda: cores)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus))))
     assert machine.room(small(*flags)) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "devices", "gpus", "expected"),
+    [("cuda", 1, 8, 8), ("cuda", 4, 8, 2), ("cuda", 4, 3, 1), ("cuda:1", 1, 8, 1)],
+)
+def test_a_machine_has_room_for_what_fits_its_gpus(
+    device: str, devices: int, gpus: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus))))
+    assert machine.room(on(device, devices)) == expected
+
+
+def on(device: str, devices: int) -> Config:
+    """Return a recipe for GPUs, which this machine needn't have."""
+    return replace(small("--scale.devices", str(devices)), device=device)
 
 
 def test_each_worker_sees_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7,GPU-a")
-    config = small("--device", "cuda", "--scale.devices", "2")
-    seen = [each["CUDA_VISIBLE_DEVICES"] for each in machine.environments(3, config)]
+    seen = [each["CUDA_VISIBLE_DEVICES"] for each in machine.environments(3, on("cuda", 2))]
     assert seen == ["4,5", "6,7", "4,5"]
 
 

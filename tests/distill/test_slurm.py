@@ -3,11 +3,13 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from small_jobs import found, jobs
 
+from distill.config import Scale
 from distill.errors import ExecutorError, PendingRunsError
 from distill.executors import slurm
 from distill.executors.executor import execute
@@ -82,18 +84,17 @@ def test_what_is_missing_is_said_and_lines_keep_their_places(tmp_path: Path) -> 
     assert subprocess.run(["bash", "-n", str(tmp_path / "slurm" / "array.sh")]).returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        (["--threads", "3"], {"ntasks=1", "cpus-per-task=3"}),
-        (["--device", "cuda", "--scale.devices", "2"], {"ntasks=2", "cpus-per-task=1", "gpus-per-node=2"}),
-    ],
-)
-def test_a_run_asks_for_what_it_needs(flags: list[str], expected: set[str], tmp_path: Path) -> None:
-    with pytest.raises(PendingRunsError):
-        Slurm().run(jobs(tmp_path, 1, *flags), tmp_path)
-    script = (tmp_path / "slurm" / "array.sh").read_text().splitlines()
-    assert expected <= {line.removeprefix("#SBATCH --") for line in script}
+def test_a_run_asks_for_what_it_needs(tmp_path: Path) -> None:
+    (job,) = jobs(tmp_path, 1, "--threads", "3")
+    two = replace(job, config=replace(job.config, device="cuda", scale=Scale(devices=2)))
+    for each, expected in [
+        (job, {"ntasks=1", "cpus-per-task=3"}),
+        (two, {"ntasks=2", "cpus-per-task=3", "gpus-per-node=2"}),
+    ]:
+        with pytest.raises(PendingRunsError):
+            Slurm().run([each], tmp_path)
+        script = (tmp_path / "slurm" / "array.sh").read_text().splitlines()
+        assert expected <= {line.removeprefix("#SBATCH --") for line in script}
 
 
 @pytest.mark.parametrize(
