@@ -59,6 +59,8 @@ class Pool:
         died = None
         try:
             for _ in range(1 + self._retries):
+                if self._is_stopped:
+                    break
                 try:
                     slot.start()
                     with self._lock:
@@ -69,8 +71,7 @@ class Pool:
                     return slot.outcome()
                 except WorkerDiedError as error:
                     died = error
-            assert died is not None
-            return None if self._is_stopped else self._last_words(work, died)
+            return None if self._is_stopped or died is None else self._last_words(work, died)
         finally:
             watch.end(work)
             self._idle.put(slot)
@@ -87,4 +88,5 @@ class Pool:
         write_atomically(path, died.log)
         said = (died.log.strip() or "nothing").splitlines()[-1]
         cure = "if memory ran out, lower --workers or the batch size"
-        return f"its worker {died.how}, {1 + self._retries} times; {cure}; its last words, whole in {path}: {said}"
+        tries = 1 + self._retries
+        return f"its worker {died.how}, try {tries} of {tries}; {cure}; its last words, whole in {path}: {said}"

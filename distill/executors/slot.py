@@ -70,8 +70,9 @@ class Slot:
 
     def interrupt(self) -> None:
         """Do to the worker and its processes what Ctrl-C does: a run ends its step and writes a checkpoint."""
-        if self._process is not None:
-            _signal_group(self._process.pid, signal.SIGINT)
+        process = self._process  # another thread may be about to replace it
+        if process is not None:
+            _signal_group(process.pid, signal.SIGINT)
 
     def close(self) -> None:
         """End the worker, if there is one, with every process that it started."""

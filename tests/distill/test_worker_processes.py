@@ -62,7 +62,7 @@ def test_a_run_whose_worker_always_dies_is_given_up_and_the_others_go_on(tmp_pat
         reasons = in_two_waves([lost, kept], workers.perform)
         killer.join()
     assert list(reasons) == [lost.folder]
-    assert "was killed by SIGKILL, 1 times" in reasons[lost.folder]
+    assert "was killed by SIGKILL, try 1 of 1" in reasons[lost.folder]
     assert is_finished(kept.folder)
     assert not is_locked(lost.folder)
 
