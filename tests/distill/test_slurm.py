@@ -41,8 +41,7 @@ exec "$@"
 """
 
 
-@pytest.fixture
-def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the stand-ins on the path; return the file of what sbatch was given."""
     for name, content in {"sbatch": SBATCH, "srun": SRUN}.items():
         program = tmp_path / "bin" / name
@@ -54,9 +53,12 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "calls"
 
 
-def test_a_submitted_array_finishes_the_runs_and_the_command_collects_them(tmp_path: Path, calls: Path) -> None:
+def test_a_submitted_array_finishes_the_runs_and_the_command_collects_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here, there = jobs(tmp_path / "here", 1), jobs(tmp_path / "a folder", 1)
     execute(here, Local(workers=1), tmp_path / "here")
+    calls = stand_in(tmp_path, monkeypatch)
     with pytest.raises(PendingRunsError, match="submitted: 17") as error:
         execute(there, Slurm(submit=True), tmp_path / "a folder")
     assert (error.value.running, error.value.missing) == ([], [there[0].teacher_folder, there[0].folder])
