@@ -83,11 +83,16 @@ def test_ctrl_c_lets_every_run_write_a_checkpoint(tmp_path: Path) -> None:
         thread.join()
     finally:
         signal.signal(signal.SIGINT, before)
-    for job in few:
-        assert not is_locked(job.folder)
-        steps = sorted(int(path.stem.split("-")[1]) for path in (job.folder / "checkpoints").glob("*.pt"))
-        # An evaluation is due every hundred steps; only a run that was interrupted writes a checkpoint in between.
-        assert steps[-1] > figures(job.folder)[-1]["step"]
+    assert not any(is_locked(job.folder) for job in few)
+    # Beside the checkpoint of an evaluation, every hundred steps, only a run that is interrupted writes one. The run
+    # whose first evaluation sent the signal stops at that very step; the other is somewhere in between.
+    ahead = [last_step(job.folder) - figures(job.folder)[-1]["step"] for job in few]
+    assert min(ahead) >= 0
+    assert max(ahead) > 0
+
+
+def last_step(folder: Path) -> int:
+    return max(int(path.stem.split("-")[1]) for path in (folder / "checkpoints").glob("*.pt"))
 
 
 def test_a_comparison_survives_its_driver_and_leaves_nobody_behind(tmp_path: Path) -> None:
