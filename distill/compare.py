@@ -11,13 +11,13 @@ import stiefel
 from distill import tasks
 from distill.config import Config
 from distill.environment import environment
+from distill.executors import Executor, execute
 from distill.jobs import Job
-from distill.progress import progress_bar
 from distill.recipe import to_yaml
 from distill.report import write_page
 from distill.results import BASELINE, Comparison, Method, Run
 from distill.run_folder import RunFolder, read_records, read_summary, write_atomically
-from distill.train import run_config, train
+from distill.train import run_config
 
 TEACHER, RUNS, RESULTS, REPORT = "teacher", "runs", "comparison.json", "report.html"
 
@@ -56,6 +56,7 @@ def compare(
     folder: Path,
     *,
     command: Sequence[str],
+    executor: Executor,
     resume: bool = False,
 ) -> Comparison:
     """Run every method with every seed in `folder`, then write comparison.json and report.html there.
@@ -63,13 +64,13 @@ def compare(
     Seed by seed, so that an interrupted comparison is a smaller whole one. With `resume`, finished runs are kept
     and an unfinished one goes on from its checkpoint.
 
-    Raises: RunFolderError, and what `train` raises.
+    Raises: RunFolderError, and what `distill.executors.execute` raises.
     """
     # The comparison's own folder is opened like a run's: the same states, the same sentences.
     listed = {"methods": [method.name for method in methods], "seeds": list(seeds)}
     opened = RunFolder(folder, f"{run_config(task, config)}compare: {json.dumps(listed)}\n")
     opened.open(resume=resume)
-    comparison = run_all(task, recipe_name, config, methods, seeds, folder, command=command)
+    comparison = run_all(task, recipe_name, config, methods, seeds, folder, command=command, executor=executor)
     write_page(comparison, folder / REPORT)
     write_atomically(folder / RESULTS, json.dumps(_as_json(comparison), indent=1) + "\n")
     opened.finish({"report": REPORT, "results": RESULTS})
@@ -85,19 +86,16 @@ def run_all(
     folder: Path,
     *,
     command: Sequence[str],
+    executor: Executor,
 ) -> Comparison:
     """Run every method with every seed, seed by seed, under `folder`, and return what they found.
 
     A run that is finished is read, one that was interrupted goes on, any other begins.
 
-    Raises: what `train` raises.
+    Raises: what `distill.executors.execute` raises.
     """
     jobs = [_job(task, config, method, seed, folder) for seed in seeds for method in methods]
-    with progress_bar() as progress:
-        bar = progress.add_task("all runs", total=len(jobs))
-        for job in jobs:
-            train(job.task, job.config, job.folder, teacher_folder=job.teacher_folder, resume=True)
-            progress.advance(bar)
+    execute(jobs, executor, folder)
     metric = read_summary(run_folder(folder, methods[0], seeds[0]))["metric"]
     return Comparison(
         task=task,

@@ -19,6 +19,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     names = "comma-separated names of `stiefel list`, or module:Class"
     parser.add_argument("--parameterisation", default="exponential,cayley,riemannian", help=names)
     parser.add_argument("--seeds", type=options.positive, default=3, metavar="N", help="seeds 0 … N-1 (default 3)")
+    options.add_executor(parser)
 
 
 def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
@@ -35,6 +36,7 @@ def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -
         range(arguments.seeds),
         folder,
         command=["distill", *words],
+        executor=options.executor(arguments),
         resume=arguments.resume,
     )
     Console().print(console_table(comparison))

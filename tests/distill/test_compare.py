@@ -10,7 +10,8 @@ from small_runs import SMALL
 from distill import cli
 from distill.checkpoint import load, paths
 
-WORDS = ["compare", "classification", "--recipe", "digits", *SMALL, "--parameterisation", "cayley,riemannian"]
+COMPARE = ["compare", "classification", "--recipe", "digits", *SMALL, "--workers", "1"]
+WORDS = [*COMPARE, "--parameterisation", "cayley,riemannian"]
 
 
 @pytest.fixture(scope="module")
