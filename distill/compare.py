@@ -15,6 +15,7 @@ from distill.environment import environment
 from distill.executors import Executor, execute
 from distill.grid import Entry
 from distill.jobs import Job
+from distill.processes import is_first_process
 from distill.recipe import to_yaml
 from distill.results import Comparison, Method, Run, Tuning
 from distill.run_folder import SUMMARY, RunFolder, read_records, read_summary
@@ -49,7 +50,8 @@ def compare(
     listed = {"methods": {method.name: dict(method.keys) for method in methods}, "seeds": list(seeds)}
     text = f"{run_config(task, config)}compare: {json.dumps({**listed, 'tunes_rate': tunes_rate})}\n"
     opened = RunFolder(folder, text)
-    opened.open(resume=resume)
+    if is_first_process():
+        opened.open(resume=resume)
     tuned: dict[str, Tuning] = {}
     if tunes_rate:
         teachers = teacher_folders(task, config, methods, folder)
@@ -65,8 +67,9 @@ def compare(
     large = [name for name, step in steps.items() if not step.fits]
     notes = [f"A step needs more memory than a {sheet.V100.name} has with {', '.join(large)}."] if large else []
     comparison = replace(found, methods=costed, trust=trust, notes=[*found.notes, *notes])
-    report.write(comparison, folder)
-    opened.finish({"report": report.PAGE, "results": report.RESULTS})
+    if is_first_process():
+        report.write(comparison, folder)
+        opened.finish({"report": report.PAGE, "results": report.RESULTS})
     return comparison
 
 

@@ -9,6 +9,7 @@ from distill import grid, report, tasks
 from distill.budget import printed
 from distill.cli import options
 from distill.compare import compare
+from distill.processes import is_first_process
 from distill.report.latex import as_latex
 from distill.report.verdict import verdict
 from distill.run_folder import write_atomically
@@ -53,7 +54,7 @@ def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -
         trust=trust,
         resume=arguments.resume,
     )
-    if arguments.latex:
+    if arguments.latex and is_first_process():
         write_atomically(folder / _TABLE, as_latex(comparison))
     Console().print(report.console_table(comparison))
     for sentence in [*verdict(comparison), *comparison.notes, *comparison.trust]:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,14 @@ def test_methods_of_one_seed_start_from_the_same_weights(tmp_path: Path) -> None
     for start in starts[1:]:
         # The optimiser moves a bias that starts at 0 by 1e-30 a step.
         assert all((value - starts[0][name]).abs().max() <= 1e-28 for name, value in start.items())
+
+
+@pytest.mark.nightly
+def test_the_processes_of_a_launcher_compare_together(tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "--", "distill"]
+    words = [*launcher, *WORDS, "--seeds", "1", "--run", str(tmp_path / "run")]
+    assert subprocess.run(words, capture_output=True, timeout=500, check=False).returncode == 0
+    assert list(figures(tmp_path / "run")) == ["no distillation", "linear", "cayley", "riemannian"]
 
 
 @pytest.mark.parametrize(
