@@ -146,12 +146,15 @@ def _prepare(make: Callable[[Processes], Task], training: Training, folder: Path
         return
     alone = Processes(device=training.device, is_alone=True)
     task = make(alone)
-    run.open(resume=True)
-    if training.is_trained_here:
-        spendable = budget.parse(training.budget).settled(task.steps_per_epoch)
-        schedule = Schedule(
-            spendable.amount, training.optimiser, training.evaluations, scale=Scale(), unit=spendable.unit
-        )
-        fit(task, schedule, run, alone)
-    else:
-        run.finish({"steps": 0, "metric": task.metric.name, **task.evaluate()})
+    with run.locked(patience=math.inf):  # runs that start together wait for the one that trains the teacher of all
+        run.open(resume=True)
+        if is_finished(folder):
+            return
+        if training.is_trained_here:
+            spendable = budget.parse(training.budget).settled(task.steps_per_epoch)
+            schedule = Schedule(
+                spendable.amount, training.optimiser, training.evaluations, scale=Scale(), unit=spendable.unit
+            )
+            fit(task, schedule, run, alone)
+        else:
+            run.finish({"steps": 0, "metric": task.metric.name, **task.evaluate()})

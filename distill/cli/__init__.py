@@ -21,7 +21,7 @@ from distill.cli import (
     reproduce,
     train,
 )
-from distill.errors import DistillError, InterruptedRunError
+from distill.errors import DistillError, InterruptedRunError, PendingRunsError
 from distill.processes import is_first_process, leave
 from stiefel import console
 from stiefel.errors import StiefelError
@@ -49,6 +49,9 @@ def _dispatch_or_stop(words: list[str]) -> int:
     except InterruptedRunError as stop:
         print(f"distill: {stop}", file=sys.stderr)
         return 130
+    except PendingRunsError as pending:
+        print(pending)
+        return 0
 
 
 def _dispatch(words: list[str]) -> int:

@@ -1,8 +1,12 @@
 """The table of results for a paper, in LaTeX with booktabs."""
 
+import re
+
 from distill.report.table import table
 from distill.results import Comparison
 
+_POWER = re.compile(r"([\d.]+)e([+-]\d+)")
+_MINUS = re.compile(r"(?<!\S)-(?=\d)")
 _ESCAPED = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -30,4 +34,7 @@ def _row(cells: list[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(_ESCAPED.get(letter, letter) for letter in text)
+    if match := _POWER.fullmatch(text):
+        return rf"${match[1]}\cdot10^{{{int(match[2])}}}$"
+    escaped = "".join(_ESCAPED.get(letter, letter) for letter in text)
+    return _MINUS.sub("$-$", escaped)

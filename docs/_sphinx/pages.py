@@ -23,6 +23,7 @@ GUIDES = [
     "distil-your-own-model",
     "train",
     "compare",
+    "executors",
     "data",
     "budgets",
     "recipes",

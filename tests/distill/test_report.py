@@ -143,8 +143,10 @@ def test_tuned_rates_and_what_they_cost_are_said(three_seeds: Comparison) -> Non
 
 
 def test_raw_figures_hold_every_run(three_seeds: Comparison) -> None:
+    header, *_ = csv.reader(as_csv(three_seeds).splitlines())
+    assert len(set(header)) == len(header)
     rows = list(csv.DictReader(as_csv(three_seeds).splitlines()))
-    assert [(row["method"], row["seed"]) for row in rows[:4]] == [
+    assert [(row["name"], row["seed"]) for row in rows[:4]] == [
         (BASELINE, "0"),
         (BASELINE, "1"),
         (BASELINE, "2"),
@@ -169,3 +171,11 @@ def test_the_latex_table_is_booktabs_and_escapes_what_it_is_given(three_seeds: C
     assert body[1] == r"\toprule"
     assert body[4].startswith(r"a\_b \& 5 \% & 81.00 $\pm$ 2.48 & ")
     assert all(line.count(" & ") == body[2].count(" & ") for line in body if line.endswith(r"\\"))
+
+
+def test_numbers_are_set_as_mathematics_in_latex(three_seeds: Comparison) -> None:
+    text = as_latex(three_seeds)
+    assert r"$1.0\cdot10^{-6}$" in text
+    assert r"+10.00 $\pm$ 0.00" in text
+    worse = comparison(no_distillation=[0.8, 0.8, 0.8], linear=[0.7, 0.69, 0.71])
+    assert r"& $-$10.00 $\pm$ 2.48 & $-$11.00 \dots{} $-$9.00" in as_latex(worse)

@@ -18,7 +18,8 @@ from distill.reproduce.methods import SHOWN, colour, entry
 def words(name: str, folder: Path, *more: str) -> list[str]:
     # One seed has no interval, two have: both are drawn.
     seeds = "2" if name in ("table1", "fig5") else "1"
-    return ["reproduce", name, "--recipe", "digits", *SMALL, "--seeds", seeds, "--out", str(folder), *more]
+    shared = ["--recipe", "digits", *SMALL, "--workers", "1"]
+    return ["reproduce", name, *shared, "--seeds", seeds, "--out", str(folder), *more]
 
 
 def results(name: str, folder: Path) -> dict[str, Any]:
