@@ -75,7 +75,7 @@ def draw(image: Image.Image, found: Sequence[tuple[str, float, tuple[float, floa
         left, top, right, bottom = (scale * side for side in box)
         left, right = sorted((left, right))
         brush.rectangle((left, top, right, max(top, bottom)), outline=colour, width=2)
-        said = f"{name} {score:.2f}"
+        said = f"{name} {100 * score:.0f} %"
         edges = brush.textbbox((left + 3, max(0, top - 12)), said)
         brush.rectangle(edges, fill=colour)
         brush.text(edges[:2], said, fill="black", anchor="lt")
