@@ -1,0 +1,1 @@
+"""Data-limited image generation: networks, distillation of discriminators, metrics, data."""
