@@ -13,6 +13,8 @@ from stiefel.errors import UnknownNameError
 NETWORKS: dict[str, str] = {
     "biggan": "distill.generation.models.biggan:cifar",
     "biggan_digits": "distill.generation.models.biggan:digits",
+    "stylegan2": "distill.generation.models.stylegan2:large",
+    "stylegan2_small": "distill.generation.models.stylegan2:small",
 }
 
 
@@ -49,6 +51,31 @@ class Generator(nn.Module, ABC):
         drawn: what a training step draws beside the latent, such as StyleGAN2's noise and mixed styles; without it
         an image is a function of its latent and label.
         """
+
+
+class StyledGenerator(Generator):
+    """A generator whose latents become styles, one a layer, by whose lengths it can be regularised."""
+
+    def forward(
+        self,
+        latent: Float[Tensor, "batch latent"],
+        labels: Int[Tensor, "batch"] | None,
+        *,
+        drawn: torch.Generator | None = None,
+    ) -> Float[Tensor, "batch channels size size"]:
+        return self.synthesise(self.styles(latent, drawn=drawn), drawn=drawn)
+
+    @abstractmethod
+    def styles(
+        self, latent: Float[Tensor, "batch latent"], *, drawn: torch.Generator | None = None
+    ) -> Float[Tensor, "batch layers style"]:
+        """Return a style a layer; with `drawn`, some of another latent's."""
+
+    @abstractmethod
+    def synthesise(
+        self, styles: Float[Tensor, "batch layers style"], *, drawn: torch.Generator | None = None
+    ) -> Float[Tensor, "batch channels size size"]:
+        """Return the images of styles; with `drawn`, with new noise."""
 
 
 class Discriminator(nn.Module, ABC):

@@ -8,7 +8,12 @@ from distill.generation.models import build, names
 from stiefel.errors import UnknownNameError
 
 # Classes, size and channels that a pair is tried at.
-TRIED = {"biggan": (10, 32, 3), "biggan_digits": (10, 8, 1)}
+TRIED = {
+    "biggan": (10, 32, 3),
+    "biggan_digits": (10, 8, 1),
+    "stylegan2": (0, 256, 3),
+    "stylegan2_small": (0, 32, 3),
+}
 
 
 def parameters(module: nn.Module) -> int:
