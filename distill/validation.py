@@ -8,7 +8,7 @@ import torch
 
 import stiefel
 from distill import budget, cache, data, layers, losses, models, normalise, projector
-from distill.config import HEADS, PRECISIONS, TEACHER_LABELS, TOKENS, Config, Data
+from distill.config import HEADS, PRECISIONS, SCHEDULES, TEACHER_LABELS, TOKENS, Config, Data
 from distill.data import transforms
 from distill.errors import RecipeError
 
@@ -28,8 +28,8 @@ def choices() -> dict[str, Sequence[str]]:
         "data.name": tuple(data.DATASETS),
         "data.augment": transforms.names(),
         "data.normalisation": tuple(transforms.NORMALISATIONS),
-        "optimiser.name": stiefel.optim.names(),
-        "teacher.optimiser.name": stiefel.optim.names(),
+        **{f"{owner}optimiser.name": stiefel.optim.names() for owner in ("", "teacher.")},
+        **{f"{owner}optimiser.schedule": SCHEDULES for owner in ("", "teacher.")},
     }
 
 
@@ -52,6 +52,9 @@ def validate(config: Config) -> None:
             raise RecipeError(f"{key}.lr", "a finite number above 0", optimiser.lr)
         if not 0 <= optimiser.warmup < 1:
             raise RecipeError(f"{key}.warmup", "a share of the steps, 0 <= warmup < 1", optimiser.warmup)
+        for beta in ("beta1", "beta2"):
+            if not 0 <= getattr(optimiser, beta) < 1:
+                raise RecipeError(f"{key}.{beta}", "a decay, 0 to below 1", getattr(optimiser, beta))
     _at_least("threads", config.threads, 0)
     for key in ("alpha", "gamma", "label_weight"):
         _at_least(key, attrgetter(key)(config), 0)
@@ -96,6 +99,7 @@ def _validate_scale(config: Config) -> None:
     _at_least("scale.accumulate", scale.accumulate, 1)
     if not 0 <= scale.average < 1:
         raise RecipeError("scale.average", "a decay, 0 <= average < 1", scale.average)
+    _at_least("scale.average_start", scale.average_start, 0)
     if scale.average and config.head == "teacher":
         raise RecipeError("scale.average", "0 with head: teacher, whose projector isn't averaged", scale.average)
     if scale.shard_teacher and config.head == "teacher":
