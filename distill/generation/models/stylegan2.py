@@ -4,6 +4,7 @@ Source: Karras et al., CVPR 2020; sizes at 256 pixels as in NVIDIA's own configu
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -60,7 +61,7 @@ class StyleGAN2Generator(StyledGenerator):
         self.mapping = nn.ModuleList(Linear(style_dim, style_dim, rate=_MAPPING_RATE) for _ in range(depth))
         self.start = nn.Parameter(torch.randn(widths[_START], _START, _START))
         layers = [StyledLayer(widths[_START], widths[_START], style_dim, _START)]
-        for half, edge in zip(edges, edges[1:], strict=False):
+        for half, edge in pairwise(edges):
             layers += [
                 StyledLayer(widths[half], widths[edge], style_dim, edge, is_doubling=True),
                 StyledLayer(widths[edge], widths[edge], style_dim, edge),
@@ -110,8 +111,7 @@ class StyleGAN2Discriminator(Discriminator):
         edges = sorted(widths, reverse=True)
         self.feature_dim, self.group = widths[_START], group
         self.pixels = Convolution(channels, widths[edges[0]], 1)
-        pairs = zip(edges, edges[1:], strict=False)
-        self.blocks = nn.Sequential(*(Residual(widths[edge], widths[half]) for edge, half in pairs))
+        self.blocks = nn.Sequential(*(Residual(widths[edge], widths[half]) for edge, half in pairwise(edges)))
         self.convolution = Convolution(self.feature_dim + 1, self.feature_dim, 3)
         self.dense = Linear(self.feature_dim * _START**2, self.feature_dim)
         self.linear = Linear(self.feature_dim, 1)
