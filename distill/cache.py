@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from distill import layers
-from distill.config import Config, Data
+from distill.config import ClassificationConfig, Data
 from distill.data import Source, transform_fingerprint
 from distill.errors import CacheError, RecipeError
 from distill.models import Backbone
@@ -65,12 +65,12 @@ class TeacherCache:
         }
 
 
-def names(config: Config) -> list[str]:
+def names(config: ClassificationConfig) -> list[str]:
     """Return the names of the rows that a recipe needs."""
     return ["logits", *(f"feature.{number}" for number in range(len(layers.parse(config.layers))))]
 
 
-def prepare(config: Config, teacher: Backbone, images: Source) -> Path:
+def prepare(config: ClassificationConfig, teacher: Backbone, images: Source) -> Path:
     """Return the folder of a recipe's teacher's answers to all images of a data set, computed now if need be.
 
     Cost: one forward pass of the teacher over the data set, once. Disk: 4 bytes a number.
@@ -88,7 +88,7 @@ def prepare(config: Config, teacher: Backbone, images: Source) -> Path:
     return folder
 
 
-def _key(config: Config, teacher: Backbone, images: Source, pairs: Sequence[str]) -> str:
+def _key(config: ClassificationConfig, teacher: Backbone, images: Source, pairs: Sequence[str]) -> str:
     content = hashlib.sha256()
     for name, tensor in teacher.state_dict().items():
         content.update(name.encode())

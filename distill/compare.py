@@ -108,20 +108,13 @@ def run_all(
         recipe=to_yaml(config),
         environment=environment(),
         command=shlex.join(command),
-        notes=_notes(config),
+        notes=tasks.get(task).notes(config),
     )
 
 
 def run_folder(folder: Path, method: Entry, seed: int) -> Path:
     """Return where a method's run with a seed lies under the folder of all runs."""
     return folder / RUNS / method.slug / f"seed-{seed}"
-
-
-def _notes(config: Config) -> list[str]:
-    if config.data.unlabelled == 0:
-        return []
-    images = f"Every distilled run also sees {config.data.unlabelled} training images a step without their labels"
-    return [f"{images}; the run without distillation has no use for them, so its steps are cheaper."]
 
 
 def _method(folder: Path, method: Entry, seeds: Sequence[int]) -> Method:

@@ -1,5 +1,6 @@
 """What a run is made from: typed dataclasses. `distill.recipe` reads them from YAML and flags and validates them."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -21,6 +22,49 @@ class Optimiser:
     weight_decay: float = 0.05
     warmup: float = 0.05
     clip_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a step is spread out; none of it changes what a step computes but by rounding, `average` aside.
+
+    devices: processes on this machine, each with a device and a slice of the batch of its own; under torchrun or
+    SLURM their number is taken from there. shard_teacher: its weights are spread over the processes (FSDP) instead of
+    held by each. accumulate: parts that a slice is worked off in. average: decay of an
+    exponential moving average of the student, evaluated beside it; 0 for none. checkpointing: activations are
+    computed again in the backward pass instead of kept. compile: by torch.compile.
+    """
+
+    devices: int = 1
+    shard_teacher: bool = False
+    accumulate: int = 1
+    average: float = 0.0
+    checkpointing: bool = False
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class Config(ABC):
+    """What the recipes of every task hold.
+
+    budget: as docs/budgets.md lists them, such as steps:2000, epochs:5, flops:1e15, wall:10m or v100:2m.
+    evaluations: how often the run is evaluated and checkpointed, the last time at its end.
+    threads: CPU threads of torch, 0 for its own choice; a small model is quickest, and undisturbed, on one.
+    """
+
+    budget: str = "steps:600"
+    seed: int = 0
+    evaluations: int = 20
+    threads: int = 0
+    device: str = "cpu"
+    precision: str = "float32"
+    scale: Scale = field(default_factory=Scale)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+
+    @property
+    @abstractmethod
+    def batch_size(self) -> int:
+        """Images a step whose number the learning rate is scaled by."""
 
 
 @dataclass(frozen=True)
@@ -110,26 +154,7 @@ class Student:
 
 
 @dataclass(frozen=True)
-class Scale:
-    """How a step is spread out; none of it changes what a step computes but by rounding, `average` aside.
-
-    devices: processes on this machine, each with a device and a slice of the batch of its own; under torchrun or
-    SLURM their number is taken from there. shard_teacher: its weights are spread over the processes (FSDP) instead of
-    held by each. accumulate: parts that a slice is worked off in. average: decay of an
-    exponential moving average of the student, evaluated beside it; 0 for none. checkpointing: activations are
-    computed again in the backward pass instead of kept. compile: by torch.compile.
-    """
-
-    devices: int = 1
-    shard_teacher: bool = False
-    accumulate: int = 1
-    average: float = 0.0
-    checkpointing: bool = False
-    compile: bool = False
-
-
-@dataclass(frozen=True)
-class Config:
+class ClassificationConfig(Config):
     """A classification run.
 
     projector, parameterisation, normalise, loss: the feature distillation. alpha: its weight, 0 for none.
@@ -137,10 +162,7 @@ class Config:
     mean over places, or dense, every place of its own. head: own, or teacher for SimKD, which classifies projected
     features by the teacher's head. label_weight: of the cross-entropy with the labels.
     gamma: weight of the teacher's labels on the distillation head, 0 for none; teacher_labels: soft (its
-    probabilities at a temperature) or hard (its decision). budget: as docs/budgets.md
-    lists them, such as steps:2000, epochs:5, flops:1e15, wall:10m or v100:2m.
-    evaluations: how often the run is evaluated and checkpointed, the last time at its end.
-    threads: CPU threads of torch, 0 for its own choice; a small model is quickest, and undisturbed, on one.
+    probabilities at a temperature) or hard (its decision).
     """
 
     projector: str = "orthogonal"
@@ -155,14 +177,10 @@ class Config:
     gamma: float = 0.0
     teacher_labels: str = "soft"
     temperature: float = 1.0
-    budget: str = "steps:600"
-    seed: int = 0
-    evaluations: int = 20
-    threads: int = 0
-    device: str = "cpu"
-    precision: str = "float32"
-    scale: Scale = field(default_factory=Scale)
     data: Data = field(default_factory=Data)
     teacher: Teacher = field(default_factory=Teacher)
     student: Student = field(default_factory=Student)
-    optimiser: Optimiser = field(default_factory=Optimiser)
+
+    @property
+    def batch_size(self) -> int:
+        return self.data.batch_size

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distill import layers
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.distillation import FeatureDistillation
 from distill.models import Backbone, Output
 
@@ -26,7 +26,11 @@ class Distilled(nn.Module):
     """
 
     def __init__(
-        self, config: Config, student: Backbone, teacher: Backbone, distillations: Sequence[FeatureDistillation]
+        self,
+        config: ClassificationConfig,
+        student: Backbone,
+        teacher: Backbone,
+        distillations: Sequence[FeatureDistillation],
     ):
         super().__init__()
         self.config, self.student = config, student

@@ -1,8 +1,8 @@
-"""The paper's methods by name: each is a set of recipe keys, which a recipe or a flag may then change one by one."""
+"""The methods of classification by name: each is a set of recipe keys, which may then be changed one by one."""
 
 from typing import Any
 
-from distill.config import Config
+from distill.config import ClassificationConfig
 
 # Weights, layers and tokens stay what the recipe says: baselines are compared with all else the same.
 _FEATURES = {"head": "own", "label_weight": 1.0}
@@ -29,14 +29,9 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-def name_of(config: Config) -> str:
+def name_of(config: ClassificationConfig) -> str:
     """Return the method whose keys a config has; "own" where it is none of them."""
     # Where no features are distilled, what the recipe says of a projector makes no method.
     kind = {name: keys for name, keys in METHODS.items() if (config.alpha == 0) == ("alpha" in keys)}
     found = (name for name, keys in kind.items() if all(getattr(config, key) == keys[key] for key in keys))
     return next(found, "own")
-
-
-def names() -> list[str]:
-    """Return the names of the methods."""
-    return sorted(METHODS)

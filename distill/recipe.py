@@ -1,7 +1,7 @@
 """Recipes: YAML files, and flags over them, turned into a validated `Config`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -11,10 +11,10 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 import stiefel
-from distill import methods
+from distill import tasks, validation
 from distill.config import Config
 from distill.errors import RecipeError, RecipeFileError
-from distill.validation import choices, validate
+from distill.task import RecipeTask
 
 _SAID = {"int": "a whole number", "float": "a number", "str": "a word", "bool": "true or false"}
 
@@ -23,13 +23,14 @@ def load(task: str, recipe: str, overrides: Sequence[str] = ()) -> Config:
     """Return the config of a recipe (a name of the task's, or a path to a YAML file) with flags over it.
 
     `overrides` are command-line words: --alpha 2 --student.width 64. `method` stands for the keys that
-    `distill.methods` lists; the recipe's and the flags' own keys go over them.
+    the task's methods list; the recipe's and the flags' own keys go over them.
     Raises: RecipeFileError, RecipeError naming the key and the file, BudgetError, and the errors of unknown names.
     """
+    kind = tasks.get(task)
     content = _read(task, recipe)
     try:
-        own = _method(str(content.pop("method"))) if "method" in content else []
-        return _build([*own, *_flags(content), *_expanded(overrides)])
+        own = _method(kind, str(content.pop("method"))) if "method" in content else []
+        return _build(kind, [*own, *_flags(content), *_expanded(kind, overrides)])
     except RecipeError as error:
         if any(word.split("=")[0] == f"--{error.key}" for word in overrides) or error.key in overrides:
             raise
@@ -45,7 +46,8 @@ def read(path: Path) -> tuple[str, Config]:
         content = _mapping(path, path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeFileError(path, f"it can't be read ({error})", cure="give a run folder") from error
-    return str(content.pop("task", None)), _build(_flags(content))
+    task = str(content.pop("task", None))
+    return task, _build(tasks.get(task), _flags(content))
 
 
 def to_yaml(config: Config) -> str:
@@ -53,11 +55,12 @@ def to_yaml(config: Config) -> str:
     return yaml.safe_dump(asdict(config), sort_keys=False)
 
 
-def keys_help() -> str:
-    """Return one line a recipe key, with its default and the names it takes, for `--help`."""
-    taken = choices() | {"parameterisation": [*stiefel.names(), "module:Class"], "method": methods.names()}
+def keys_help(task: str) -> str:
+    """Return one line a key of a task's recipes, with its default and the names it takes, for `--help`."""
+    kind = tasks.get(task)
+    taken = _names(kind) | {"parameterisation": [*stiefel.names(), "module:Class"], "method": sorted(kind.methods)}
     lines = []
-    for flag in ["--method", *_flags(asdict(Config()))]:
+    for flag in ["--method", *_flags(asdict(kind.config()))]:
         key = flag.removeprefix("--").split("=")[0]
         lines.append(f"  {flag:<38}{', '.join(taken.get(key, []))}".rstrip())
     return "\n".join(lines)
@@ -97,54 +100,59 @@ def _mapping(recipe: str | Path, text: str) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def _flags(content: dict[str, Any], prefix: str = "") -> list[str]:
+def _flags(content: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Return a nested mapping as flags, so that a recipe and the command line are checked by the same parser."""
     flags = []
     for key, value in content.items():
-        flags += _flags(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"--{prefix}{key}={value}"]
+        flags += _flags(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [f"--{prefix}{key}={value}"]
     return flags
 
 
-def _method(name: str) -> list[str]:
-    if name not in methods.METHODS:
-        raise RecipeError("method", f"one of {', '.join(methods.names())}", name)
-    return _flags(methods.METHODS[name])
+def _names(kind: type[RecipeTask]) -> dict[str, Sequence[str]]:
+    return {**validation.choices(), **kind.choices()}
 
 
-def _expanded(words: Sequence[str]) -> list[str]:
+def _method(kind: type[RecipeTask], name: str) -> list[str]:
+    if name not in kind.methods:
+        raise RecipeError("method", f"one of {', '.join(sorted(kind.methods))}", name)
+    return _flags(kind.methods[name])
+
+
+def _expanded(kind: type[RecipeTask], words: Sequence[str]) -> list[str]:
     """Return flags with --method replaced by its keys, which stand first: a flag beside it changes one of them."""
     keys, others = [], []
     rest = iter(words)
     for word in rest:
         flag, equals, value = word.partition("=")
         if flag == "--method":
-            keys += _method(value if equals else next(rest, "nothing"))
+            keys += _method(kind, value if equals else next(rest, "nothing"))
         else:
             others.append(word)
     return keys + others
 
 
-def _parser() -> ArgumentParser:
+def _parser(kind: type[RecipeTask]) -> ArgumentParser:
     parser = ArgumentParser(prog="distill", exit_on_error=False, add_help=False)
-    parser.add_class_arguments(Config, as_group=False)
+    parser.add_class_arguments(kind.config, as_group=False)
     return parser
 
 
-def _build(flags: Sequence[str]) -> Config:
-    parser = _parser()
-    _refuse_unknown(flags)
+def _build(kind: type[RecipeTask], flags: Sequence[str]) -> Config:
+    parser = _parser(kind)
+    _refuse_unknown(kind, flags)
     try:
         config = parser.instantiate(parser.parse_args(list(flags)))
     except ArgumentError as error:
         raise _blame(error) from error
-    built = Config(**vars(config))
-    validate(built)
+    built = kind.config(**vars(config))
+    validation.validate(built, _names(kind))
+    kind.validate(built)
     return built
 
 
-def _refuse_unknown(flags: Sequence[str]) -> None:
+def _refuse_unknown(kind: type[RecipeTask], flags: Sequence[str]) -> None:
     """Raise RecipeError for the first word that names no key: jsonargparse's own message doesn't list the keys."""
-    known = ["method"] + [flag.removeprefix("--").split("=")[0] for flag in _flags(asdict(Config()))]
+    known = ["method"] + [flag.removeprefix("--").split("=")[0] for flag in _flags(asdict(kind.config()))]
     is_value = False
     for word in flags:
         if word.startswith("--"):

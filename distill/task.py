@@ -3,9 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+
+from distill.config import Config
+from distill.processes import Processes
 
 
 class Task(ABC):
@@ -48,6 +53,54 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self) -> dict[str, float]:
         """Return the figures of the current weights on held-out data, `metric` among them."""
+
+
+class RecipeTask(Task):
+    """A task that recipes describe, and the command line knows by name.
+
+    config: the dataclass of its recipes. methods: sets of recipe keys by name, for `--method`; those that fix the
+    most keys stand first.
+    """
+
+    config: ClassVar[type[Config]]
+    methods: ClassVar[Mapping[str, Mapping[str, Any]]]
+
+    @classmethod
+    @abstractmethod
+    def choices(cls) -> Mapping[str, Sequence[str]]:
+        """Return the names that a recipe's key takes, for each key of the task's own that takes names."""
+
+    @classmethod
+    @abstractmethod
+    def validate(cls, config: Any) -> None:
+        """Check what neither types nor the rules for every task do.
+
+        Raises: RecipeError naming the key.
+        """
+
+    @classmethod
+    @abstractmethod
+    def prepare(cls, config: Any, teacher_folder: Path, processes: Processes) -> Self:
+        """Return the task of a recipe, with its teacher trained in `teacher_folder` first if it isn't yet.
+
+        Raises: RunFolderError if the folder holds a teacher of another recipe.
+        """
+
+    @classmethod
+    @abstractmethod
+    def untaught(cls, config: Any) -> Self:
+        """Return the task with a teacher that knows nothing: enough to check a recipe, or to evaluate a student."""
+
+    @classmethod
+    def notes(cls, config: Any) -> list[str]:
+        """Return sentences that a reader of a comparison must know to read its figures right."""
+        return []
+
+    @classmethod
+    def method_of(cls, config: Any) -> str:
+        """Return the first method whose keys a config has; "own" where it is none of them."""
+        found = (name for name, keys in cls.methods.items() if all(getattr(config, key) == keys[key] for key in keys))
+        return next(found, "own")
 
 
 @contextmanager

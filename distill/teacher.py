@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from distill import budget, data, models
 from distill.checkpoint import load_weights
-from distill.config import Config, Scale, Student, Teacher
+from distill.config import ClassificationConfig, Scale, Student, Teacher
 from distill.data import Source
 from distill.evaluation import evaluate
 from distill.loop import fit
@@ -25,7 +25,7 @@ _TRAINED_HERE = "train"
 _OF_THE_STUDENT = ("labels_per_class", "unlabelled", "workers")
 
 
-def taught_by(config: Config, folder: Path, processes: Processes) -> Backbone:
+def taught_by(config: ClassificationConfig, folder: Path, processes: Processes) -> Backbone:
     """Return the teacher of a recipe; one that is trained here is trained in `folder`, if it isn't yet.
 
     The first process trains it alone: batch norm's statistics, and with them every later figure, are then the same
@@ -58,7 +58,7 @@ class TeacherTraining(Task):
 
     metric = "accuracy"
 
-    def __init__(self, config: Config, processes: Processes):
+    def __init__(self, config: ClassificationConfig, processes: Processes):
         train, self.test = (images.to(str(processes.device)) for images in data.load(config.data))
         self.processes = processes
         self.batches = train.batches(config.data.batch_size, config.teacher.seed, config.data)
@@ -95,7 +95,7 @@ class Supervised(nn.Module):
         return {"loss": functional.cross_entropy(self.classifier(batch["pixels"]).logits, batch["labels"])}
 
 
-def _prepare(config: Config, folder: Path) -> None:
+def _prepare(config: ClassificationConfig, folder: Path) -> None:
     recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
     for key in _OF_THE_STUDENT:
         del recipe["data"][key]

@@ -35,7 +35,7 @@ def train(
     with run.keeping_warnings() if processes.is_first else nullcontext():
         task = tasks.get(task_name).prepare(config, teacher_folder or folder / "teacher", processes)
         spendable = budget.parse(config.budget).settled(task.steps_per_epoch)
-        optimiser = _scaled(config.optimiser, config.data.batch_size)
+        optimiser = _scaled(config.optimiser, config.batch_size)
         schedule = Schedule(spendable.amount, optimiser, config.evaluations, config.scale, spendable.unit)
         return fit(task, schedule, run, processes)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from distill import tasks
 from distill.checkpoint import load_weights
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.data import Source
 from distill.distillation import FeatureDistillation
 from distill.distilled import Distilled, paired
@@ -26,7 +26,7 @@ _PART = 128
 class Trained:
     """A student with its teacher, its distillation and the test images, all in evaluation mode on one device."""
 
-    config: Config
+    config: ClassificationConfig
     distilled: Distilled
     test: Source
 
@@ -72,7 +72,7 @@ def in_parts(function: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
     return torch.cat([function(part) for part in pixels.split(_PART)])
 
 
-def load(task: str, config: Config, folder: Path, teacher_folder: Path) -> Trained:
+def load(task: str, config: ClassificationConfig, folder: Path, teacher_folder: Path) -> Trained:
     """Return the models of a finished run.
 
     Raises: CheckpointError, RunFolderError.

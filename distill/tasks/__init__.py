@@ -1,8 +1,8 @@
 """Tasks by name; each is one file and one line here, imported when first asked for."""
 
 from importlib import import_module
-from typing import Any
 
+from distill.task import RecipeTask
 from stiefel.errors import UnknownNameError
 
 TASKS: dict[str, str] = {
@@ -10,7 +10,7 @@ TASKS: dict[str, str] = {
 }
 
 
-def get(name: str) -> Any:
+def get(name: str) -> type[RecipeTask]:
     """Return the task class called `name`.
 
     Raises: UnknownNameError with the valid names.

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
-from distill import cache, data, layers
+from distill import cache, classification, data, layers, methods
 from distill.cache import TeacherCache
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.data import Batches
 from distill.distillation import FeatureDistillation
 from distill.distilled import Distilled
@@ -17,16 +17,25 @@ from distill.evaluation import evaluate
 from distill.models import Backbone
 from distill.processes import Processes
 from distill.projector import Projector
-from distill.task import Task, seeded
+from distill.task import RecipeTask, seeded
 from distill.teacher import build, taught_by
 
 
-class Classification(Task):
+class Classification(RecipeTask):
     """The student's run. With alpha = gamma = 0 no teacher is run: the baseline is the labels alone."""
 
     metric = "accuracy"
+    config: ClassVar = ClassificationConfig
+    methods: ClassVar[Mapping[str, Mapping[str, Any]]] = methods.METHODS
 
-    def __init__(self, config: Config, teacher: Backbone, processes: Processes, *, answers: TeacherCache | None = None):
+    def __init__(
+        self,
+        config: ClassificationConfig,
+        teacher: Backbone,
+        processes: Processes,
+        *,
+        answers: TeacherCache | None = None,
+    ):
         train, self.test = (images.to(str(processes.device)) for images in data.load(config.data))
         self.processes, self.answers = processes, answers
         if config.gamma > 0 and teacher.classes != train.classes:
@@ -85,11 +94,26 @@ class Classification(Task):
         return figures
 
     @classmethod
-    def prepare(cls, config: Config, teacher_folder: Path, processes: Processes) -> "Classification":
-        """Return the task, with the teacher of `teacher_folder` trained there first if it isn't yet.
+    def choices(cls) -> Mapping[str, Sequence[str]]:
+        return classification.choices()
 
-        Raises: RunFolderError if the folder holds a teacher of another recipe.
-        """
+    @classmethod
+    def validate(cls, config: ClassificationConfig) -> None:
+        classification.validate(config)
+
+    @classmethod
+    def notes(cls, config: ClassificationConfig) -> list[str]:
+        if config.data.unlabelled == 0:
+            return []
+        images = f"Every distilled run also sees {config.data.unlabelled} training images a step without their labels"
+        return [f"{images}; the run without distillation has no use for them, so its steps are cheaper."]
+
+    @classmethod
+    def method_of(cls, config: ClassificationConfig) -> str:
+        return methods.name_of(config)
+
+    @classmethod
+    def prepare(cls, config: ClassificationConfig, teacher_folder: Path, processes: Processes) -> "Classification":
         teacher = taught_by(config, teacher_folder, processes)
         if not config.teacher.cache or (config.alpha == 0 and config.gamma == 0):
             return cls(config, teacher, processes)
@@ -99,8 +123,7 @@ class Classification(Task):
         return cls(config, teacher, processes, answers=TeacherCache(folder, cache.names(config)))
 
     @classmethod
-    def untaught(cls, config: Config) -> "Classification":
-        """Return the task with a teacher that knows nothing: enough to check a recipe, or to evaluate a student."""
+    def untaught(cls, config: ClassificationConfig) -> "Classification":
         teacher = build(config.teacher, data.load(config.data)[0], "")
         return cls(config, teacher, Processes(device=config.device, is_alone=True))
 
@@ -109,7 +132,7 @@ def _share(batches: Batches, processes: Processes) -> Batches:
     return batches if processes.world == 1 else batches.shard(processes.rank, processes.world)
 
 
-def _distillations(config: Config, student: Backbone, teacher: Backbone) -> list[FeatureDistillation]:
+def _distillations(config: ClassificationConfig, student: Backbone, teacher: Backbone) -> list[FeatureDistillation]:
     """Return one a pair of layers; none where features aren't distilled."""
     if config.alpha == 0:
         return []
