@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -80,7 +80,7 @@ class RecipeTask(Task):
 
     @classmethod
     @abstractmethod
-    def prepare(cls, config: Any, teacher_folder: Path, processes: Processes) -> Self:
+    def prepare(cls, config: Any, teacher_folder: Path, processes: Processes) -> "RecipeTask":
         """Return the task of a recipe, with its teacher trained in `teacher_folder` first if it isn't yet.
 
         Raises: RunFolderError if the folder holds a teacher of another recipe.
@@ -88,7 +88,7 @@ class RecipeTask(Task):
 
     @classmethod
     @abstractmethod
-    def untaught(cls, config: Any) -> Self:
+    def untaught(cls, config: Any) -> "RecipeTask":
         """Return the task with a teacher that knows nothing: enough to check a recipe, or to evaluate a student."""
 
     @classmethod
