@@ -81,5 +81,6 @@ def _check_data(data: Data) -> None:
     for key in ("erasing", "mix_prob", "mix_switch", "label_smoothing"):
         if not 0 <= getattr(data, key) <= 1:
             raise RecipeError(f"data.{key}", "a share, 0 to 1", getattr(data, key))
-    if not 0 < data.crop_scale <= 1:
-        raise RecipeError("data.crop_scale", "a share of an image above 0, at most 1", data.crop_scale)
+    for key in ("crop_scale", "cropped_share"):
+        if not 0 < getattr(data, key) <= 1:
+            raise RecipeError(f"data.{key}", "a share of an image above 0, at most 1", getattr(data, key))

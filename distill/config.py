@@ -82,12 +82,15 @@ class Data:
 
     name: the data set. path: its folder, for those that lie in files. image_size: edge in pixels that files are cut
     to, 0 for the data set's own (224 for files). workers: processes that decode files ahead, for each stream of
-    batches; 0 decodes in the run's own. normalisation: of files, by ImageNet's statistics or to half: 0.5 ± 0.5.
+    batches; 0 decodes in the run's own. normalisation: by ImageNet's statistics, or to half: 0.5 ± 0.5; digits have
+    statistics of their own instead of ImageNet's.
     labels_per_class: how many labelled images the student sees, 0 for all.
     batch_size: labelled images a step. unlabelled: training images a step, from all of them, that are seen
     without their labels and carry the distillation losses alone; 0 for none.
 
-    augment: none, shift (by up to `shift` whole pixels), or, of files, crop, three_augment, rand_augment.
+    augment: none, shift (by up to `shift` whole pixels), mirror (half of the images), or, of files, crop,
+    three_augment, rand_augment.
+    cropped_share: how much of a file's shorter edge the centre crop keeps where nothing is drawn, as in evaluation.
     crop_scale: the least share of an image that a random crop keeps. color_jitter: of brightness, contrast and
     saturation. erasing: share of the images in which a rectangle becomes noise. repeats: copies of each image in a
     batch, each augmented on its own. mixup, cutmix: parameter of their Beta distribution, 0 for none. mix_prob:
@@ -105,6 +108,7 @@ class Data:
     unlabelled: int = 0
     augment: str = "shift"
     shift: int = 1
+    cropped_share: float = 0.875
     crop_scale: float = 0.08
     color_jitter: float = 0.3
     erasing: float = 0.0

@@ -173,3 +173,11 @@ class InterruptedRunError(DistillError):
     def __init__(self, folder: Path, step: int):
         self.folder, self.step = folder, step
         super().__init__(f"interrupted at step {step}; the same command with --resume continues {folder}")
+
+
+class MetricError(DistillError):
+    """Samples that a metric can't judge."""
+
+    def __init__(self, expected: str, got: object):
+        self.expected, self.got = expected, got
+        super().__init__(f"expected {expected}, got {got}; raise metrics.samples or take more real images")

@@ -1,1 +1,1 @@
-"""Data-limited image generation: networks, distillation of discriminators, metrics, data."""
+"""Data-limited image generation: what a GAN learns from, its networks and game, and how it is judged."""

@@ -1,0 +1,148 @@
+"""How good, and how various, generated images are: distances between sets of features.
+
+figures = judge(extractor, real, fake, keys)   # real, fake: batches of images in −1 … 1
+Fréchet distance, KID and Inception Score are torchmetrics'; precision and recall, which it lacks, are ours.
+"""
+
+import warnings
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from distill import extras
+from distill.errors import MetricError
+from distill.generation.config import Metrics
+from distill.generation.extractors import Extractor, extract
+from distill.spectrum import effective_rank, spectrum
+from distill.task import seeded
+
+_SPLITS = 10  # of the Inception Score, as Salimans et al. have it
+_KID_SUBSETS, _KID_SIZE = 100, 1000
+_SUBSETS_SEED = 0
+_LEAST = 2 * _SPLITS
+_ROWS = 1000  # of a block of distances; it bounds memory and changes no result
+
+
+def judge(extractor: Extractor, real: Iterable[Tensor], fake: Iterable[Tensor], keys: Metrics) -> dict[str, float]:
+    """Return every metric of generated against real images, and how many of each were seen.
+
+    fid: the Fréchet distance in the extractor's features; what they are, `extractor.label` says, and only Inception's
+    is called FID anywhere. kid. inception_score: exp of the mutual information of image and class, of the extractor's
+    classes. precision, recall. diversity: mean distance of two samples, and diversity_real of two real images.
+    effective_rank, effective_rank_real: of the features' covariance.
+
+    Raises: MetricError for fewer than 20 images; MissingExtraError without torchmetrics.
+    """
+    known, made = (extract(extractor, images, keys.samples) for images in (real, fake))
+    for what, found in (("real", known), ("generated", made)):
+        if len(found.features) < max(_LEAST, keys.neighbours + 2):
+            raise MetricError(f"{max(_LEAST, keys.neighbours + 2)} {what} images or more", len(found.features))
+    precision, recall = precision_recall(known.features, made.features, neighbours=keys.neighbours)
+    return {
+        "fid": frechet_distance(known.features, made.features),
+        "kid": kernel_distance(known.features, made.features),
+        "inception_score": inception_score(made.logits),
+        "precision": precision,
+        "recall": recall,
+        "diversity": diversity(made.features),
+        "diversity_real": diversity(known.features),
+        "effective_rank": effective_rank(spectrum(made.features)),
+        "effective_rank_real": effective_rank(spectrum(known.features)),
+        "samples": len(made.features),
+        "samples_real": len(known.features),
+    }
+
+
+def frechet_distance(real: Float[Tensor, "n dim"], fake: Float[Tensor, "m dim"]) -> float:
+    """Return ‖μ − μ'‖² + tr(C + C' − 2·(C·C')^½), the squared 2-Wasserstein distance of two Gaussians.
+
+    In float64. It grows as samples become fewer: compare numbers of equal counts alone.
+    Source: Heusel et al., "GANs trained by a two time-scale update rule", NeurIPS 2017.
+    """
+    fid = extras.load("torchmetrics.image.fid", needed_by="fid")
+    metric = fid.FrechetInceptionDistance(feature=_Given(real.shape[1]))
+    metric.update(real.double(), real=True)
+    metric.update(fake.double(), real=False)
+    return float(metric.compute())
+
+
+def kernel_distance(real: Float[Tensor, "n dim"], fake: Float[Tensor, "m dim"]) -> float:
+    """Return KID: the squared maximum mean discrepancy by the cubic kernel, the mean of 100 subsets of up to 1000.
+
+    Unbiased, and so below 0 now and then.
+    Source: Bińkowski et al., "Demystifying MMD GANs", ICLR 2018.
+    """
+    kid = extras.load("torchmetrics.image.kid", needed_by="kid")
+    size = min(_KID_SIZE, len(real), len(fake))
+    with warnings.catch_warnings(), seeded(_SUBSETS_SEED):  # the subsets are drawn from torch's own generator
+        warnings.simplefilter("ignore", UserWarning)  # that it keeps all features, which are here already
+        metric = kid.KernelInceptionDistance(feature=_Given(real.shape[1]), subsets=_KID_SUBSETS, subset_size=size)
+        metric.update(real.double(), real=True)
+        metric.update(fake.double(), real=False)
+        return float(metric.compute()[0])
+
+
+def inception_score(logits: Float[Tensor, "n classes"]) -> float:
+    """Return exp(E KL(p(y|x) ‖ p(y))), the mean over ten splits: between 1 and the number of classes.
+
+    Source: Salimans et al., "Improved techniques for training GANs", NeurIPS 2016.
+    """
+    inception = extras.load("torchmetrics.image.inception", needed_by="inception score")
+    with warnings.catch_warnings(), seeded(_SUBSETS_SEED):
+        warnings.simplefilter("ignore", UserWarning)
+        metric = inception.InceptionScore(feature=_Given(logits.shape[1]), splits=_SPLITS)
+        metric.update(logits.double())
+        return float(metric.compute()[0])
+
+
+def precision_recall(
+    real: Float[Tensor, "n dim"], fake: Float[Tensor, "m dim"], *, neighbours: int
+) -> tuple[float, float]:
+    """Return (share of fakes inside the real images' support, share of real images inside the fakes').
+
+    The support is a union of balls, a point's reaching to its k-th neighbour of its own set.
+    Cost: n² + m² + 2·n·m distances, computed in blocks.
+    Source: Kynkäänniemi et al., "Improved precision and recall metric for assessing generative models", NeurIPS 2019.
+    """
+    return (
+        float(_inside(fake, real, neighbours).double().mean()),
+        float(_inside(real, fake, neighbours).double().mean()),
+    )
+
+
+def diversity(features: Float[Tensor, "n dim"]) -> float:
+    """Return the mean distance of two different samples' features of unit length: 0 where all are the same.
+
+    As LPIPS, unit-normalised features, but pooled ones and without learned weights.
+    Cost: n² distances, computed in blocks.
+    """
+    unit = functional.normalize(features.double())
+    total = sum(float(torch.cdist(block, unit).sum()) for block in unit.split(_ROWS))
+    return total / (len(unit) * (len(unit) - 1))
+
+
+def _inside(points: Tensor, support: Tensor, neighbours: int) -> Bool[Tensor, "n"]:
+    points, support = points.double(), support.double()
+    # A point is its own nearest neighbour, so its k-th is the k + 1-th smallest distance.
+    blocks = [_distances(block, support) for block in support.split(_ROWS)]
+    radii = torch.cat([block.kthvalue(neighbours + 1, dim=1).values for block in blocks])
+    return torch.cat([(_distances(block, support) <= radii).any(1) for block in points.split(_ROWS)])
+
+
+def _distances(one: Tensor, other: Tensor) -> Tensor:
+    # Not by |x|² + |y|² − 2xy: near points would get distances of rounding noise, and copies wouldn't be inside.
+    return torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+class _Given(nn.Module):
+    """Stands for torchmetrics' extractor where features are given instead of images. num_features: their width."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.num_features = dim
+
+    def forward(self, features: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
+        return features
