@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.config import Config
+from distill.metric import Metric
 from distill.processes import Processes
 
 ALONE = "module"
@@ -42,12 +43,12 @@ class Task(ABC):
     module: everything that is trained, the projector and the loss included, behind one `forward(batch)` that
     returns a dictionary of scalars with the key "loss". One forward, so that wrapping it (DDP, compile) wraps all.
     kept: the part of it that is kept after training, and averaged where an average is asked for.
-    metric: the key of `evaluate` that ranks runs, higher is better.
+    metric: the figure of `evaluate` that ranks runs.
     """
 
     module: nn.Module
     kept: nn.Module
-    metric: str
+    metric: Metric
 
     @property
     @abstractmethod

@@ -14,6 +14,7 @@ from distill.config import ClassificationConfig, Scale, Student, Teacher
 from distill.data import Source
 from distill.evaluation import evaluate
 from distill.loop import fit
+from distill.metric import ACCURACY
 from distill.models import Backbone, Normalisation
 from distill.processes import Processes
 from distill.run_folder import RunFolder, is_finished
@@ -56,7 +57,7 @@ def build(model: Teacher | Student, images: Source, weights: str) -> Backbone:
 class TeacherTraining(Task):
     """The teacher's own supervised run, on every training image."""
 
-    metric = "accuracy"
+    metric = ACCURACY
 
     def __init__(self, config: ClassificationConfig, processes: Processes):
         train, self.test = (images.to(str(processes.device)) for images in data.load(config.data))
@@ -112,4 +113,4 @@ def _prepare(config: ClassificationConfig, folder: Path) -> None:
         schedule = Schedule(spendable.amount, config.teacher.optimiser, scale=Scale(), unit=spendable.unit)
         fit(task, schedule, run, alone)
     else:
-        run.finish({"steps": 0, "metric": task.metric, **task.evaluate()})
+        run.finish({"steps": 0, "metric": task.metric.name, **task.evaluate()})

@@ -14,6 +14,7 @@ from distill.distillation import FeatureDistillation
 from distill.distilled import Distilled
 from distill.errors import RecipeError
 from distill.evaluation import evaluate
+from distill.metric import ACCURACY
 from distill.models import Backbone
 from distill.processes import Processes
 from distill.projector import Projector
@@ -24,7 +25,7 @@ from distill.teacher import build, taught_by
 class Classification(RecipeTask):
     """The student's run. With alpha = gamma = 0 no teacher is run: the baseline is the labels alone."""
 
-    metric = "accuracy"
+    metric = ACCURACY
     config: ClassVar = ClassificationConfig
     methods: ClassVar[Mapping[str, Mapping[str, Any]]] = methods.METHODS
 
