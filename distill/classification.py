@@ -31,12 +31,11 @@ def choices() -> dict[str, Sequence[str]]:
 def validate(config: ClassificationConfig) -> None:
     """Check every value of a config that its type and the rules for all tasks don't.
 
-    Raises: RecipeError naming the key, BudgetError, and the errors of an unknown parameterisation.
+    Raises: RecipeError naming the key, BudgetError.
     """
-    stiefel.get(config.parameterisation)
     check_seed("teacher.seed", config.teacher.seed)
     check_optimiser("teacher.optimiser", config.teacher.optimiser)
-    for key in ("alpha", "gamma", "label_weight"):
+    for key in ("gamma", "label_weight"):
         at_least(key, attrgetter(key)(config), 0)
     if not 0 < config.temperature < math.inf:
         raise RecipeError("temperature", "a finite number above 0", config.temperature)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import stiefel
+from distill import tasks
 from distill.config import Config
 from distill.environment import environment
+from distill.jobs import Job
 from distill.progress import progress_bar
 from distill.recipe import to_yaml
 from distill.report import write_page
@@ -90,13 +92,12 @@ def run_all(
 
     Raises: what `train` raises.
     """
+    jobs = [_job(task, config, method, seed, folder) for seed in seeds for method in methods]
     with progress_bar() as progress:
-        bar = progress.add_task("all runs", total=len(methods) * len(seeds))
-        for seed in seeds:
-            for method in methods:
-                run, path = replace(config, seed=seed, **method.keys), run_folder(folder, method, seed)
-                train(task, run, path, teacher_folder=folder / TEACHER, resume=True)
-                progress.advance(bar)
+        bar = progress.add_task("all runs", total=len(jobs))
+        for job in jobs:
+            train(job.task, job.config, job.folder, teacher_folder=job.teacher_folder, resume=True)
+            progress.advance(bar)
     metric = read_summary(run_folder(folder, methods[0], seeds[0]))["metric"]
     return Comparison(
         task=task,
@@ -115,6 +116,11 @@ def run_all(
 def run_folder(folder: Path, method: Entry, seed: int) -> Path:
     """Return where a method's run with a seed lies under the folder of all runs."""
     return folder / RUNS / method.slug / f"seed-{seed}"
+
+
+def _job(task: str, config: Config, method: Entry, seed: int, folder: Path) -> Job:
+    run = replace(config, seed=seed, **method.keys)
+    return Job(task, run, run_folder(folder, method, seed), folder / TEACHER)
 
 
 def _method(folder: Path, method: Entry, seeds: Sequence[int]) -> Method:

@@ -47,11 +47,14 @@ class Scale:
 class Config(ABC):
     """What the recipes of every task hold.
 
+    parameterisation: of the orthogonal projector. alpha: weight of what is distilled into features, 0 for none.
     budget: as docs/budgets.md lists them, such as steps:2000, epochs:5, flops:1e15, wall:10m or v100:2m.
     evaluations: how often the run is evaluated and checkpointed, the last time at its end.
     threads: CPU threads of torch, 0 for its own choice; a small model is quickest, and undisturbed, on one.
     """
 
+    parameterisation: str = "cayley"
+    alpha: float = 1.0
     budget: str = "steps:600"
     seed: int = 0
     evaluations: int = 20
@@ -157,7 +160,7 @@ class Student:
 class ClassificationConfig(Config):
     """A classification run.
 
-    projector, parameterisation, normalise, loss: the feature distillation. alpha: its weight, 0 for none.
+    projector, normalise, loss: the feature distillation.
     layers: what is distilled, `final` or pairs student=teacher of submodule names, by commas. tokens: pooled, the
     mean over places, or dense, every place of its own. head: own, or teacher for SimKD, which classifies projected
     features by the teacher's head. label_weight: of the cross-entropy with the labels.
@@ -166,10 +169,8 @@ class ClassificationConfig(Config):
     """
 
     projector: str = "orthogonal"
-    parameterisation: str = "cayley"
     normalise: str = "standardise"
     loss: str = "smooth_l1"
-    alpha: float = 1.0
     layers: str = "final"
     tokens: str = "pooled"
     head: str = "own"

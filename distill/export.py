@@ -11,6 +11,7 @@ from distill import recipe as recipes
 from distill.checkpoint import load_weights
 from distill.errors import ModelError, RunFolderError
 from distill.models import Backbone, from_pretrained
+from distill.tasks.classification import Classification
 
 ONNX = "model.onnx"
 
@@ -29,6 +30,8 @@ def export(source: Path, folder: Path, *, onnx: bool, is_averaged: bool = False)
     run = source if source.is_dir() else source.resolve().parents[1]
     task_name, config = recipes.read(run / "config.yaml")
     task = tasks.get(task_name).untaught(config)
+    if not isinstance(task, Classification):
+        raise RunFolderError(source, f"holds a {task_name} run", "export one of classification")
     state = load_weights(task.module, source)
     if is_averaged:
         if "average" not in state:

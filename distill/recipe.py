@@ -55,8 +55,18 @@ def to_yaml(config: Config) -> str:
     return yaml.safe_dump(asdict(config), sort_keys=False)
 
 
-def keys_help(task: str) -> str:
-    """Return one line a key of a task's recipes, with its default and the names it takes, for `--help`."""
+def keys_help() -> str:
+    """Return the keys of every task's recipes for `--help`: a line each, with its default and the names it takes."""
+    return "\n\n".join(f"keys of {task} recipes, each of which is a flag:\n{_keys(task)}" for task in tasks.TASKS)
+
+
+def recipes(task: str) -> list[str]:
+    """Return the names of the recipes that come with a task."""
+    folder = _folder(task)
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
+def _keys(task: str) -> str:
     kind = tasks.get(task)
     taken = _names(kind) | {"parameterisation": [*stiefel.names(), "module:Class"], "method": sorted(kind.methods)}
     lines = []
@@ -64,12 +74,6 @@ def keys_help(task: str) -> str:
         key = flag.removeprefix("--").split("=")[0]
         lines.append(f"  {flag:<38}{', '.join(taken.get(key, []))}".rstrip())
     return "\n".join(lines)
-
-
-def recipes(task: str) -> list[str]:
-    """Return the names of the recipes that come with a task."""
-    folder = _folder(task)
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
 def _read(task: str, recipe: str) -> dict[str, Any]:

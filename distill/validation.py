@@ -22,10 +22,12 @@ def choices() -> dict[str, Sequence[str]]:
 def validate(config: Config, names: dict[str, Sequence[str]]) -> None:
     """Check the keys that all tasks share; `names` are what keys take, the task's own among them.
 
-    Raises: RecipeError naming the key, BudgetError.
+    Raises: RecipeError naming the key, BudgetError, and the errors of an unknown parameterisation.
     """
+    stiefel.get(config.parameterisation)
     for key, taken in names.items():
         one_of(key, attrgetter(key)(config), taken)
+    at_least("alpha", config.alpha, 0)
     check_seed("seed", config.seed)
     check_optimiser("optimiser", config.optimiser)
     at_least("threads", config.threads, 0)

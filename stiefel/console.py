@@ -12,7 +12,16 @@ class UsageError(ValueError):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises UsageError with one sentence instead of printing the usage and exiting."""
+    """An argument parser that raises UsageError with one sentence instead of printing the usage and exiting.
+
+    `more` adds what takes time to find out to the end of `--help`, when that is asked for.
+    """
+
+    more: Callable[[], str] | None = None
+
+    def format_help(self) -> str:
+        written = super().format_help()
+        return f"{written}\n{self.more()}\n" if self.more else written
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see '{self.prog} --help'")

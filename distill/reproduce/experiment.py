@@ -8,7 +8,6 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from distill.compare import TEACHER, Entry, run_folder
-from distill.config import Config
 from distill.report.table import Table
 from distill.reproduce.measured import Measured
 from distill.reproduce.trained import Trained, load
@@ -17,10 +16,13 @@ from distill.results import Comparison, Method
 
 @dataclass(frozen=True)
 class Study:
-    """Finished runs: their figures (`comparison`) and, on demand, their models. `folder` holds all runs."""
+    """Finished runs: their figures (`comparison`) and, on demand, their models.
+
+    config: the recipe of the experiment's task. folder: holds all runs.
+    """
 
     comparison: Comparison
-    config: Config
+    config: Any
     entries: Sequence[Entry]
     folder: Path
 
@@ -32,7 +34,7 @@ class Study:
         """Return the models of one run, as its last checkpoint left them."""
         entry = next(entry for entry in self.entries if entry.name == name)
         config = replace(self.config, seed=seed, **entry.keys)
-        return load(self.comparison.task, config, run_folder(self.folder, entry, seed), self.folder / TEACHER)
+        return load(config, run_folder(self.folder, entry, seed), self.folder / TEACHER)
 
     def measured(self, measure: Callable[[Trained], dict[str, Any]], said: Mapping[str, str]) -> Measured:
         """Return what `measure` gives for every run; `said` names the quantities in it that are compared."""
@@ -57,5 +59,5 @@ class Experiment:
 
     title: str
     seeds: int
-    entries: Callable[[Config], list[Entry]]
+    entries: Callable[[Any], list[Entry]]
     analyse: Callable[[Study], Finding]

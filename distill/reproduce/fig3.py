@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from distill.compare import Entry
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.report.picture import blank, image, tidy
 from distill.reproduce.experiment import Experiment, Finding, Study
 from distill.reproduce.measured import Measured
@@ -33,7 +33,7 @@ QUANTITIES = {
 }
 
 
-def needed(config: Config) -> list[Entry]:
+def needed(config: ClassificationConfig) -> list[Entry]:
     """Return the two projectors of the comparison."""
     return entries(["linear", "vkd"])
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from distill.compare import Entry
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.report.picture import band, blank, tidy
 from distill.report.plots import COLOURS
 from distill.reproduce.experiment import Experiment, Finding, Study
@@ -35,7 +35,7 @@ QUANTITIES = {
 }
 
 
-def needed(config: Config) -> list[Entry]:
+def needed(config: ClassificationConfig) -> list[Entry]:
     """Return VkD under each normalisation."""
     return list(RUNS.values())
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from distill import budget
 from distill.compare import Entry
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.report.picture import blank, tidy
 from distill.report.table import Table, plus_minus
 from distill.reproduce.experiment import Experiment, Finding, Study
@@ -21,7 +21,7 @@ _PROJECTORS = ("none", "linear", "mlp", "ensemble", "vkd")
 _SHORT = 3
 
 
-def needed(config: Config) -> list[Entry]:
+def needed(config: ClassificationConfig) -> list[Entry]:
     """Return every projector on both schedules."""
     return [*(entry(name, {"budget": short(config.budget)}) for name in _PROJECTORS), *entries(_PROJECTORS)]
 

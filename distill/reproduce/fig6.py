@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from distill.compare import Entry
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.report.picture import blank, dots, tidy
 from distill.reproduce.attention import agreement, attention_distance, attention_maps, energy, uniform_distance
 from distill.reproduce.experiment import Experiment, Finding, Study
@@ -30,7 +30,7 @@ QUANTITIES = {
 }
 
 
-def needed(config: Config) -> list[Entry]:
+def needed(config: ClassificationConfig) -> list[Entry]:
     """Return the student without distillation, and by each of the two projectors."""
     return entries(["none", "linear", "vkd"])
 

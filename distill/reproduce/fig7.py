@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from distill.compare import Entry
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.report.picture import blank, image
 from distill.reproduce.attention import agreement, attention_maps, energy
 from distill.reproduce.experiment import Experiment, Finding, Study
@@ -24,7 +24,7 @@ QUANTITIES = {
 }
 
 
-def needed(config: Config) -> list[Entry]:
+def needed(config: ClassificationConfig) -> list[Entry]:
     """Return the student without distillation, and by each of the two projectors."""
     return entries(["none", "linear", "vkd"])
 

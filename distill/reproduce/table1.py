@@ -5,7 +5,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from distill.compare import Entry
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.report.picture import blank, dots
 from distill.report.table import NOTE, Table, percent, plus_minus
 from distill.report.verdict import gain_in_words
@@ -29,7 +29,7 @@ PAPER: list[dict[str, Any]] = [
 ]
 
 
-def needed(config: Config) -> list[Entry]:
+def needed(config: ClassificationConfig) -> list[Entry]:
     """Return every method."""
     return entries(list(SHOWN))
 

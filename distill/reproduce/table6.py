@@ -5,7 +5,7 @@ from itertools import product
 from matplotlib.figure import Figure
 
 from distill.compare import Entry
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.report.picture import blank, tidy
 from distill.report.table import Table, plus_minus
 from distill.reproduce.experiment import Experiment, Finding, Study
@@ -20,7 +20,7 @@ _PAPERS = "standardise"
 _LABELS = {"linear": "linear", "vkd": "orthogonal", "mlp": "MLP", "ensemble": "ensemble"}
 
 
-def needed(config: Config) -> list[Entry]:
+def needed(config: ClassificationConfig) -> list[Entry]:
     """Return the grid, the other projectors and the run without distillation."""
     return [*entries(["none"]), *(_cell(*cell) for cell in _cells())]
 

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from distill import tasks
 from distill.checkpoint import load_weights
 from distill.config import ClassificationConfig
 from distill.data import Source
@@ -17,6 +16,7 @@ from distill.distillation import FeatureDistillation
 from distill.distilled import Distilled, paired
 from distill.models import Backbone
 from distill.processes import Processes
+from distill.tasks.classification import Classification
 
 # Images in one forward pass: the attention of a DeiT-S at 224 px is 1.4 GB for them; no result depends on it.
 _PART = 128
@@ -72,11 +72,11 @@ def in_parts(function: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
     return torch.cat([function(part) for part in pixels.split(_PART)])
 
 
-def load(task: str, config: ClassificationConfig, folder: Path, teacher_folder: Path) -> Trained:
+def load(config: ClassificationConfig, folder: Path, teacher_folder: Path) -> Trained:
     """Return the models of a finished run.
 
     Raises: CheckpointError, RunFolderError.
     """
-    prepared = tasks.get(task).prepare(config, teacher_folder, Processes(device=config.device, is_alone=True))
+    prepared = Classification.prepare(config, teacher_folder, Processes(device=config.device, is_alone=True))
     load_weights(prepared.module, folder)
     return Trained(config, prepared.distilled.eval(), prepared.test)

@@ -90,7 +90,7 @@ def test_a_calibration_says_what_is_off_and_what_is_out_of_order() -> None:
 def test_a_written_sheet_is_read_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("distill.cli.calibrate", lambda device, *, rounds: Calibration(KNOWN, ROWS, "wall"))
+    monkeypatch.setattr("distill.cli.budget.calibrate", lambda device, *, rounds: Calibration(KNOWN, ROWS, "wall"))
     out = tmp_path / "results" / "calibration.json"
     assert main(["budget", "calibrate", "--out", str(out)]) == 0
     assert "others: slow" in capsys.readouterr().out

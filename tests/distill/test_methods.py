@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from distill import checkpoint, methods
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.distillation import FeatureDistillation
 from distill.distilled import Distilled, paired
 from distill.errors import RecipeError
@@ -27,7 +27,7 @@ def batch() -> dict[str, Tensor]:
     return {"pixels": pixels, "labels": torch.randint(10, (6,), generator=generator)}
 
 
-def distilled(config: Config) -> Distilled:
+def distilled(config: ClassificationConfig) -> Distilled:
     with seeded(0):
         student = DeiT(image_size=8, channels=1, classes=10, width=16, depth=1, heads=2, patch=2)
         teacher = ConvNet(image_size=8, channels=1, classes=10, width=4)
@@ -35,7 +35,7 @@ def distilled(config: Config) -> Distilled:
         return Distilled(config, student, teacher, [FeatureDistillation(16, 16, **by)] if config.alpha else [])
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", sorted(methods.METHODS))
 def test_every_method_trains_and_reports_the_parts_of_its_loss(name: str, tmp_path: Path) -> None:
     config = small("--method", name)
     summary = run_small(tmp_path / "run", "--method", name)
@@ -44,14 +44,14 @@ def test_every_method_trains_and_reports_the_parts_of_its_loss(name: str, tmp_pa
     assert parts == ({"feature_loss"} if config.alpha else set()) | ({"teacher_label_loss"} if config.gamma else set())
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", sorted(methods.METHODS))
 def test_a_method_is_its_keys_and_a_flag_beside_it_changes_one(name: str) -> None:
     config = small("--method", name)
     assert {key: getattr(config, key) for key in methods.METHODS[name]} == methods.METHODS[name]
     assert small(f"--method={name}", "--loss", "mse").loss == "mse"
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", sorted(methods.METHODS))
 def test_a_config_knows_the_method_that_it_is(name: str) -> None:
     assert methods.name_of(small("--method", name)) == name
     assert methods.name_of(small("--projector", "mlp", "--loss", "mse")) == "own"
@@ -65,7 +65,7 @@ def test_an_unknown_method_is_refused_with_the_names() -> None:
 
 
 def test_soft_labels_are_the_divergence_from_the_teacher_at_a_temperature(batch: dict[str, Tensor]) -> None:
-    module = distilled(Config(alpha=0, gamma=1, temperature=3)).eval()
+    module = distilled(ClassificationConfig(alpha=0, gamma=1, temperature=3)).eval()
     parts = module(batch)
     logits = module.student(batch["pixels"]).distillation_logits
     taught = module._teacher[0](batch["pixels"]).logits
@@ -75,14 +75,14 @@ def test_soft_labels_are_the_divergence_from_the_teacher_at_a_temperature(batch:
 
 
 def test_hard_labels_are_the_teachers_decisions(batch: dict[str, Tensor]) -> None:
-    module = distilled(Config(alpha=0, gamma=1, teacher_labels="hard")).eval()
+    module = distilled(ClassificationConfig(alpha=0, gamma=1, teacher_labels="hard")).eval()
     decisions = module._teacher[0](batch["pixels"]).logits.argmax(-1)
     expected = functional.cross_entropy(module.student(batch["pixels"]).distillation_logits, decisions)
     assert torch.equal(module(batch)["teacher_label_loss"], expected)
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts(batch: dict[str, Tensor]) -> None:
-    parts = distilled(Config(alpha=3, gamma=2, label_weight=0.5)).eval()(batch)
+    parts = distilled(ClassificationConfig(alpha=3, gamma=2, label_weight=0.5)).eval()(batch)
     expected = 0.5 * parts["label_loss"] + 3 * parts["feature_loss"] + 2 * parts["teacher_label_loss"]
     assert (parts["loss"] - expected).abs() <= 8 * EPS * expected
 
@@ -98,7 +98,7 @@ def test_the_reused_head_reads_projected_features_and_comes_with_the_checkpoint(
 
 
 def test_a_perfect_student_of_simkd_decides_as_its_teacher(batch: dict[str, Tensor]) -> None:
-    module = distilled(Config(head="teacher", normalise="none", label_weight=0)).eval()
+    module = distilled(ClassificationConfig(head="teacher", normalise="none", label_weight=0)).eval()
     assert module.reused is not None
     assert module.distillations
     feature = module.student(batch["pixels"]).feature

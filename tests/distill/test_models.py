@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.distilled import Distilled
 from distill.errors import RecipeError
 from distill.models import ConvNet, DeiT
@@ -74,14 +74,14 @@ def test_the_teacher_classifies_its_pooled_feature(pixels: Tensor) -> None:
 def test_both_heads_are_averaged_where_the_second_was_trained(pixels: Tensor) -> None:
     student, teacher = deit(), ConvNet(image_size=8, channels=1, classes=10, width=4)
     output = student(pixels)
-    assert torch.equal(Distilled(Config(gamma=0), student, teacher, []).logits(pixels), output.logits)
+    assert torch.equal(Distilled(ClassificationConfig(gamma=0), student, teacher, []).logits(pixels), output.logits)
     mean = (output.logits + output.distillation_logits) / 2
-    assert torch.equal(Distilled(Config(gamma=1), student, teacher, []).logits(pixels), mean)
+    assert torch.equal(Distilled(ClassificationConfig(gamma=1), student, teacher, []).logits(pixels), mean)
 
 
 def test_the_teacher_is_frozen_and_no_part_of_what_is_trained() -> None:
     teacher = ConvNet(image_size=8, channels=1, classes=10, width=4)
-    module = Distilled(Config(gamma=1), deit(), teacher, [])
+    module = Distilled(ClassificationConfig(gamma=1), deit(), teacher, [])
     assert not teacher.training
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
     module.train()

@@ -9,13 +9,13 @@ import pytest
 import stiefel
 from distill import config, extras, losses, normalise, projector
 from distill import recipe as recipe_files
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.errors import DistillError, RecipeError, RecipeFileError
 from distill.train import run_config, train
 from stiefel.errors import StiefelError
 
 
-def load(*flags: str) -> Config:
+def load(*flags: str) -> ClassificationConfig:
     return recipe_files.load("classification", "digits", flags)
 
 
@@ -28,7 +28,12 @@ def written(folder: Path, text: str) -> str:
 def test_a_flag_wins_over_the_recipe_and_the_recipe_over_the_default(tmp_path: Path) -> None:
     recipe = written(tmp_path, "alpha: 3\nstudent:\n  width: 16\noptimiser: {lr: 1e-2}\n")
     loaded = recipe_files.load("classification", recipe, ["--student.width", "64"])
-    assert (loaded.alpha, loaded.student.width, loaded.optimiser.lr, loaded.gamma) == (3.0, 64, 0.01, Config().gamma)
+    assert (loaded.alpha, loaded.student.width, loaded.optimiser.lr, loaded.gamma) == (
+        3.0,
+        64,
+        0.01,
+        ClassificationConfig().gamma,
+    )
 
 
 def test_a_config_is_frozen() -> None:
@@ -190,5 +195,5 @@ def test_a_wrong_flag_is_not_blamed_on_the_file() -> None:
 
 def test_help_names_every_key_that_a_user_may_set() -> None:
     listed = recipe_files.keys_help()
-    leaves = [key for key, value in asdict(Config()).items() if not isinstance(value, dict)]
+    leaves = [key for key, value in asdict(ClassificationConfig()).items() if not isinstance(value, dict)]
     assert all(f"--{key}=" in listed for key in [*leaves, "student.width", "teacher.optimiser.lr"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from distill import recipe
-from distill.config import Config
+from distill.config import ClassificationConfig
 from distill.loop import _Trainer
 from distill.run_folder import read_records
 from distill.train import train
@@ -18,7 +18,7 @@ SMALL = [
 ]
 
 
-def small(*flags: str) -> Config:
+def small(*flags: str) -> ClassificationConfig:
     """Return the digits recipe cut down to a fraction of a second, with flags over it."""
     return recipe.load("classification", "digits", [*SMALL, *flags])
 

@@ -1,0 +1,26 @@
+"""`distill evaluate`: the figures of a trained run."""
+
+import argparse
+from pathlib import Path
+
+from distill import recipe as recipes
+from distill import tasks
+from distill.checkpoint import load_weights
+from distill.cli import options
+from distill.run_folder import read_summary
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = options.parser(commands, "evaluate", "print the figures of a trained run's last checkpoint", _evaluate)
+    parser.add_argument("run", type=Path, help="a run folder")
+
+
+def _evaluate(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
+    options.refuse("evaluate", keys)
+    read_summary(arguments.run)
+    task_name, config = recipes.read(arguments.run / "config.yaml")
+    task = tasks.get(task_name).untaught(config)
+    load_weights(task.module, arguments.run)
+    options.print_figures(task.evaluate())
+    return 0

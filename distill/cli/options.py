@@ -1,0 +1,76 @@
+"""What commands share: their parsers' make, the options of a recipe, and how figures are printed."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from distill import recipe as recipes
+from distill import tasks
+from distill.config import Config
+from distill.errors import RecipeError
+from stiefel import console
+
+RUNS = Path("runs")
+
+
+def parser(commands: argparse._SubParsersAction, name: str, summary: str, run) -> console.Parser:
+    """Return the parser of a new command, which runs `run(arguments, keys, words)`.
+
+    keys: the words that no option took, those of the recipe's keys. words: the whole command line.
+    """
+    # No abbreviations: `--seed 3` would be read as compare's `--seeds 3`.
+    description = f"{summary.capitalize()}."
+    made = commands.add_parser(name, help=summary, description=description, allow_abbrev=False)
+    made.formatter_class = argparse.RawDescriptionHelpFormatter
+    made.set_defaults(run_command=run)
+    return made
+
+
+def add_run(made: console.Parser) -> None:
+    """Add the task, its recipe and the run folder."""
+    made.add_argument("task", help=f"one of {', '.join(tasks.TASKS)}")
+    add_recipe(made)
+    made.add_argument("--run", type=Path, help="the run folder (default: under runs/, named after what is run)")
+    made.add_argument("--resume", action="store_true", help="continue the run that the folder holds")
+
+
+def add_recipe(made: console.Parser) -> None:
+    """Add the recipe, and its keys to the help."""
+    made.add_argument("--recipe", default="digits", help="a recipe of the task's, or a YAML file (default digits)")
+    made.more = recipes.keys_help
+
+
+def compared_config(task: str, recipe: str, keys: list[str], *, varied: Sequence[str]) -> Config:
+    """Return the config that all runs of a comparison share.
+
+    Raises: RecipeError for a key that the comparison varies itself; and what `distill.recipe.load` raises.
+    """
+    for key in varied:
+        if any(word.split("=")[0] == f"--{key}" for word in keys):
+            raise RecipeError(key, "a key that isn't compared", f"--{key}", cure="it is what the comparison varies")
+    config = recipes.load(task, recipe, keys)
+    if config.alpha == 0:
+        raise RecipeError("alpha", "a weight above 0", config.alpha, cure="a comparison has its own run without")
+    return config
+
+
+def refuse(command: str, keys: list[str]) -> None:
+    """Raise UsageError for words that a command without recipe keys can't take."""
+    if keys:
+        raise console.UsageError(f"unrecognized arguments: {' '.join(keys)}; see 'distill {command} --help'")
+
+
+def print_figures(figures: Mapping[str, object]) -> None:
+    """Print one figure a line."""
+    for name, value in figures.items():
+        print(f"{name:>16}  {f'{value:.4g}' if isinstance(value, float) else value}")
+
+
+def positive(text: str) -> int:
+    """Return a whole number >= 1, as an option's type.
+
+    Raises: argparse.ArgumentTypeError.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, got {text!r}")
+    return int(text)
