@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from distill.config import Optimiser
+from distill.config import Config, Optimiser
 
+DISTILLATIONS = ("none", "vkd", "kd_dlgan")
 PREPROCESSINGS = ("clip", "published")
 REFERENCES = ("held_out", "training")
-COVARIANCES = ("averaged", "batch")
+EXTRACTORS = ("classifier", "inception")
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,13 @@ class GenerationData:
 
 
 @dataclass(frozen=True)
-class Encoder:
+class GenerationTeacher:
     """The frozen teacher of the discriminator.
 
     name: clip:ORG/NAME or clip:FOLDER for a CLIP of transformers with its text encoder; else a classifier as
     `distill.models.build` takes it. weights: of a classifier; "train" it here on every training image of the data set
     with labels, to its budget; "pretrained"; or a path. width: of a convnet's first layer, 0 for its own.
+    image_size: edge in pixels that images are resized to for a classifier with weights, 0 for the data's own.
     preprocessing: of CLIP's pixels; clip: bicubic to its size, its mean and deviation; published: nearest neighbours
     and no normalisation, as KD-DLGAN's code has it.
     """
@@ -47,6 +49,7 @@ class Encoder:
     name: str = "convnet"
     weights: str = "train"
     width: int = 0
+    image_size: int = 0
     budget: str = "epochs:30"
     seed: int = 0
     preprocessing: str = "clip"
@@ -57,23 +60,25 @@ class Encoder:
 class Whitening:
     """How teacher features are whitened, where normalise is whiten.
 
-    covariance: averaged over batches, the newest with weight `momentum`, or of each batch alone. shrinkage: towards a
-    multiple of the identity, 0 ≤ shrinkage < 1. groups: of channels, each whitened on its own.
+    shrinkage: of the covariance towards a multiple of the identity, 0 <= shrinkage < 1. momentum: weight of the newest
+    batch in the averaged covariance; 1 takes each batch's alone. groups: of channels, each whitened on its own.
     """
 
-    covariance: str = "averaged"
-    momentum: float = 0.05
     shrinkage: float = 0.05
+    momentum: float = 0.05
     groups: int = 1
 
 
 @dataclass(frozen=True)
 class KDDLGAN:
-    """Weights of KD-DLGAN's losses: aggregated (features), correlated (with the classes' texts), diversity."""
+    """Weights of KD-DLGAN's losses: aggregated (features), correlated (with the classes' texts), diversity.
+
+    diversity is 0: in the released code its term, of weight 10, is computed from the teacher alone and has no gradient.
+    """
 
     aggregated: float = 10.0
     correlated: float = 10.0
-    diversity: float = 10.0
+    diversity: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,3 +99,28 @@ class Metrics:
     width: int = 0
     budget: str = "epochs:30"
     seed: int = 1
+
+
+@dataclass(frozen=True)
+class GenerationConfig(Config):
+    """A generation run.
+
+    distillation: what the discriminator learns beside real and fake: none, vkd or kd_dlgan.
+    projector, parameterisation, normalise, loss: VkD's, on real and generated images. alpha: its weight.
+    """
+
+    distillation: str = "vkd"
+    projector: str = "orthogonal"
+    parameterisation: str = "cayley"
+    normalise: str = "whiten"
+    loss: str = "mse"
+    alpha: float = 1.0
+    whitening: Whitening = field(default_factory=Whitening)
+    kd_dlgan: KDDLGAN = field(default_factory=KDDLGAN)
+    data: GenerationData = field(default_factory=GenerationData)
+    teacher: GenerationTeacher = field(default_factory=GenerationTeacher)
+    metrics: Metrics = field(default_factory=Metrics)
+
+    @property
+    def batch_size(self) -> int:
+        return self.data.batch_size
