@@ -79,9 +79,14 @@ class StyledGenerator(Generator):
 
 
 class Discriminator(nn.Module, ABC):
-    """Judges images. feature_dim: width of the feature that is distilled."""
+    """Judges images.
+
+    feature_dim: width of the feature that is distilled. is_batch_aware: whether what is said of an image depends on
+    the others of its batch; then real and generated ones are judged apart.
+    """
 
     feature_dim: int
+    is_batch_aware: bool = False
 
     @abstractmethod
     def forward(

@@ -106,6 +106,8 @@ class StyleGAN2Generator(StyledGenerator):
 class StyleGAN2Discriminator(Discriminator):
     """Residual blocks down to 4 × 4, the batch's deviation as one more map, two dense layers."""
 
+    is_batch_aware = True
+
     def __init__(self, widths: dict[int, int], channels: int, *, group: int):
         super().__init__()
         edges = sorted(widths, reverse=True)
