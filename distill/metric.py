@@ -22,18 +22,28 @@ class Metric:
         return 100.0 if self.is_share else 1.0
 
     @property
+    def digits(self) -> int:
+        """Decimals of a value as it is written."""
+        return 2 if self.is_share else 3
+
+    @property
     def unit(self) -> str:
-        """What stands behind a value, its space before it; "" for a plain number."""
-        return " %" if self.is_share else ""
+        """What stands behind a value in a sentence, its space before it."""
+        return " %" if self.is_share else f" {self.label}"
 
     @property
     def header(self) -> str:
         """The label with its unit, above a column or along an axis."""
-        return f"{self.label}, %" if self.is_share else self.label
+        return f"{self.label}{self.of_gains}"
+
+    @property
+    def of_gains(self) -> str:
+        """The unit behind the name of a column."""
+        return ", %" if self.is_share else ""
 
     def said(self, value: float) -> str:
-        """Return a value as it is written."""
-        return f"{self.scale * value:.{2 if self.is_share else 3}f}{self.unit}"
+        """Return a value as a sentence says it."""
+        return f"{self.scale * value:.{self.digits}f}{self.unit}"
 
     def gain(self, value: float, over: float) -> float:
         """Return how much better a value is than another: above 0 is better, whichever way that is."""

@@ -99,7 +99,7 @@ class RecipeTask(Task):
     """A task that recipes describe, and the command line knows by name.
 
     config: the dataclass of its recipes. methods: sets of recipe keys by name, for `--method`; those that fix the
-    most keys stand first.
+    most keys stand first, and `none` goes without distillation.
     """
 
     config: ClassVar[type[Config]]
@@ -135,6 +135,19 @@ class RecipeTask(Task):
     def notes(cls, config: Any) -> list[str]:
         """Return sentences that a reader of a comparison must know to read its figures right."""
         return []
+
+    @classmethod
+    def idle(cls, config: Any) -> list[str]:
+        """Return the keys, inner ones behind dots, that change nothing in a run of this config.
+
+        Runs that differ in such keys alone are one run of a comparison. `teacher` stands for all keys inside it.
+        """
+        return []
+
+    @classmethod
+    def teacher_of(cls, config: Any) -> str:
+        """Return what the teacher is made from, as text: recipes of equal texts share a teacher's folder."""
+        return ""
 
     @classmethod
     def method_of(cls, config: Any) -> str:

@@ -40,6 +40,15 @@ def taught_by(config: ClassificationConfig, folder: Path, processes: Processes) 
     return task.classifier
 
 
+def recipe_of(config: ClassificationConfig) -> str:
+    """Return what the teacher of a recipe depends on, as the text of its config.yaml."""
+    recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
+    for key in _OF_THE_STUDENT:
+        del recipe["data"][key]
+    del recipe["teacher"]["cache"]
+    return yaml.safe_dump(recipe, sort_keys=False)
+
+
 def build(model: Teacher | Student, images: Source, weights: str) -> Backbone:
     """Return a recipe's model for these images."""
     return models.build(
@@ -97,11 +106,7 @@ class Supervised(nn.Module):
 
 
 def _prepare(config: ClassificationConfig, folder: Path) -> None:
-    recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
-    for key in _OF_THE_STUDENT:
-        del recipe["data"][key]
-    del recipe["teacher"]["cache"]
-    run = RunFolder(folder, yaml.safe_dump(recipe, sort_keys=False))
+    run = RunFolder(folder, recipe_of(config))
     if is_finished(folder):
         run.check_same_config()
         return

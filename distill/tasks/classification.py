@@ -19,7 +19,7 @@ from distill.models import Backbone
 from distill.processes import Processes
 from distill.projector import Projector
 from distill.task import RecipeTask, seeded
-from distill.teacher import build, taught_by
+from distill.teacher import build, recipe_of, taught_by
 
 
 class Classification(RecipeTask):
@@ -108,6 +108,14 @@ class Classification(RecipeTask):
             return []
         images = f"Every distilled run also sees {config.data.unlabelled} training images a step without their labels"
         return [f"{images}; the run without distillation has no use for them, so its steps are cheaper."]
+
+    @classmethod
+    def idle(cls, config: ClassificationConfig) -> list[str]:
+        return classification.idle(config)
+
+    @classmethod
+    def teacher_of(cls, config: ClassificationConfig) -> str:
+        return recipe_of(config)
 
     @classmethod
     def method_of(cls, config: ClassificationConfig) -> str:
