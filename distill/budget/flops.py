@@ -1,4 +1,4 @@
-"""Flops of the factorisations that `torch.utils.flop_counter` counts as none: LU, QR, Cholesky, eigh, SVD, expm.
+"""Flops of what `torch.utils.flop_counter` counts as none: factorisations, products in place, attention on CPUs.
 
 with counter() as counted: step()
 counted.get_total_flops()
@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 _aten = torch.ops.aten
 Shape = Sequence[int]
@@ -65,6 +65,10 @@ def _product(matrix: Shape, vector: Shape, *rest: Any, out_shape: Any = None, **
     return 2 * prod(matrix)
 
 
+def _torchs(operator: Any) -> Callable[..., int]:
+    return flop_registry[operator].__wrapped__  # of shapes; what is registered takes tensors
+
+
 # matrix_exp: Paterson-Stockmeyer to degree 8 or 18 (5 products at most), and some 3 squarings on average.
 _EXP_PRODUCTS = 8
 
@@ -87,4 +91,11 @@ FORMULAS: dict[Any, Callable[..., int]] = {
     _aten.linalg_lu_solve: _lu_solve,
     _aten.mv: _product,
     _aten.dot: lambda left, *rest, out_shape=None: 2 * prod(left),
+    # Other names for what torch has formulas of.
+    _aten.addmm_: _torchs(_aten.addmm),
+    _aten.baddbmm_: _torchs(_aten.baddbmm),
+    _aten._scaled_dot_product_flash_attention_for_cpu: _torchs(_aten._scaled_dot_product_flash_attention),
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward: _torchs(
+        _aten._scaled_dot_product_flash_attention_backward
+    ),
 }

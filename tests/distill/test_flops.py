@@ -36,6 +36,7 @@ EXPECTED = {
     "matrix_exp": (lambda a, s: torch.matrix_exp(s), 16 * P**3),
     "determinant": (lambda a, s: torch.linalg.det(s), 2 / 3 * P**3),
     "product": (lambda a, s: a @ s, 2 * N * P**2),
+    "product in place": (lambda a, s: a.clone().baddbmm_(a, s) if a.ndim > 2 else a.clone().addmm_(a, s), 2 * N * P**2),
 }
 
 
@@ -47,6 +48,16 @@ def test_an_operation_costs_its_formula_and_a_batch_as_many_times(name: str) -> 
     assert counted(lambda: work(a, s)) == pytest.approx(expected, abs=1)
     a, s = tall(BATCH), definite(BATCH)
     assert counted(lambda: work(a, s)) == pytest.approx(BATCH * expected, abs=1)
+
+
+def test_attention_costs_its_two_products_and_backwards_five() -> None:
+    tokens, heads, width = 12, 2, 8
+    query, key, value = (torch.randn(BATCH, heads, tokens, width).requires_grad_() for _ in range(3))
+    product = 2 * BATCH * heads * tokens**2 * width
+    attend = torch.nn.functional.scaled_dot_product_attention
+    assert counted(lambda: attend(query, key, value)) == 2 * product
+    # The backward pass forms the weights once more, beside the four products of the derivatives.
+    assert counted(lambda: attend(query, key, value).sum().backward()) == 7 * product
 
 
 def test_torchs_own_counter_leaves_them_out() -> None:
