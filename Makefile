@@ -10,7 +10,7 @@ TORCH      := 2.13.0
 TORCH_SPEC := $(if $(shell command -v nvidia-smi 2>/dev/null),torch==$(TORCH),torch==$(TORCH)+cpu)
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-nightly lint wheel setup clean
+.PHONY: demo test test-nightly lint docs wheel setup clean
 
 demo: setup  ## the main job: compare parameterisations on real digit images, in about two minutes
 	$(BIN)/distill compare classification --recipe digits \
@@ -27,6 +27,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+docs: setup  ## build the site: docs/_build/html/index.html
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet -c docs . docs/_build/html
+
 wheel: setup  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation
 
@@ -39,4 +42,4 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .ruff_cache .hypothesis

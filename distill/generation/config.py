@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from distill.config import Config, Optimiser
 from distill.generation.game_config import Game
 
-DISTILLATIONS = ("none", "vkd", "kd_dlgan")
+DISTILLATIONS = ("vkd", "kd_dlgan")
 PREPROCESSINGS = ("clip", "published")
 REFERENCES = ("held_out", "training")
 EXTRACTORS = ("classifier", "inception")
@@ -106,16 +106,14 @@ class Metrics:
 class GenerationConfig(Config):
     """A generation run.
 
-    distillation: what the discriminator learns beside real and fake: none, vkd or kd_dlgan.
-    projector, parameterisation, normalise, loss: VkD's, on real and generated images. alpha: its weight.
+    distillation: what the discriminator learns from the teacher beside real and fake: vkd or kd_dlgan, with weight
+    `alpha`. projector, normalise, loss: VkD's, on real and generated images.
     """
 
     distillation: str = "vkd"
     projector: str = "orthogonal"
-    parameterisation: str = "cayley"
     normalise: str = "whiten"
     loss: str = "mse"
-    alpha: float = 1.0
     whitening: Whitening = field(default_factory=Whitening)
     kd_dlgan: KDDLGAN = field(default_factory=KDDLGAN)
     data: GenerationData = field(default_factory=GenerationData)

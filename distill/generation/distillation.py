@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from distill.distillation import FeatureDistillation
 from distill.errors import RecipeError
-from distill.generation.config import KDDLGAN, GenerationConfig
+from distill.generation.config import GenerationConfig
 from distill.normalise import Whiten
 from distill.normalise import build as build_normalisation
 from distill.projector import Projector
@@ -76,7 +76,7 @@ class VkD(Distillation):
 
 
 class KDDLGANDistillation(Distillation):
-    """KD-DLGAN's losses on a linear head of the discriminator's features, with the weights and sums of its code.
+    """KD-DLGAN's losses on a linear head of the discriminator's features, with its code's weights, times alpha.
 
     aggregated: ‖h − t‖, mean over the batch, of every pairing of real and fake heads h and teacher's features t (a
     head of real images is drawn to its teacher's real and fake features both). correlated: Σ‖c(h) − c(t)‖² over the
@@ -87,10 +87,10 @@ class KDDLGANDistillation(Distillation):
     Source: Cui et al., "KD-DLGAN: Data Limited Image Generation via Knowledge Distillation", CVPR 2023.
     """
 
-    def __init__(self, student_dim: int, texts: Float[Tensor, "classes dim"], weights: KDDLGAN):
+    def __init__(self, student_dim: int, texts: Float[Tensor, "classes dim"], config: GenerationConfig):
         super().__init__()
         self.head = nn.Sequential(nn.Linear(student_dim, _HIDDEN), nn.Linear(_HIDDEN, texts.shape[1]))
-        self.weights = weights
+        self.alpha, self.weights = config.alpha, config.kd_dlgan
         self.register_buffer("texts", texts.detach())
         self.texts: Tensor
 
@@ -105,7 +105,7 @@ class KDDLGANDistillation(Distillation):
             "correlated_loss": (self.weights.correlated, correlated),
             "diversity_loss": (-self.weights.diversity, spread),
         }
-        return {name: weight * term for name, (weight, term) in terms.items() if weight}
+        return {name: self.alpha * weight * term for name, (weight, term) in terms.items() if weight}
 
     def _correlations(self, features: Tensor) -> Float[Tensor, "batch classes"]:
         return functional.normalize(features @ self.texts.T)
@@ -124,10 +124,10 @@ def build(
 
     texts: KD-DLGAN's, as `teachers.texts_of` gives them.
     """
-    if config.distillation == "none":
+    if config.alpha == 0:
         return None
     if config.distillation == "vkd":
         return VkD(student_dim, teacher_dim, config)
     if texts is None:
         raise RecipeError("distillation", "kd_dlgan with features of the classes' texts", "none")
-    return KDDLGANDistillation(student_dim, texts, config.kd_dlgan)
+    return KDDLGANDistillation(student_dim, texts, config)

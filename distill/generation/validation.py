@@ -35,14 +35,19 @@ def validate(config: GenerationConfig) -> None:
     Raises: RecipeError naming the key, BudgetError, ModelError for an unknown teacher.
     """
     stiefel.get(config.parameterisation)
-    for key in ("kd_dlgan.aggregated", "kd_dlgan.correlated", "kd_dlgan.diversity", "data.image_size"):
+    for key in ("kd_dlgan.aggregated", "kd_dlgan.correlated", "kd_dlgan.diversity", "alpha"):
         at_least(key, attrgetter(key)(config), 0)
-    for key in ("data.workers", "data.shots", "teacher.width", "teacher.image_size", "metrics.width"):
+    for key in (
+        "data.image_size",
+        "data.workers",
+        "data.shots",
+        "teacher.width",
+        "teacher.image_size",
+        "metrics.width",
+    ):
         at_least(key, attrgetter(key)(config), 0)
     for key, least in (("data.batch_size", 2), ("metrics.neighbours", 1), ("metrics.samples", 20)):
         at_least(key, attrgetter(key)(config), least)
-    if config.distillation == "vkd" and not config.alpha > 0:
-        raise RecipeError("alpha", "a weight above 0 with distillation: vkd", config.alpha)
     if not 0 <= config.whitening.shrinkage < 1:
         raise RecipeError("whitening.shrinkage", "0 <= shrinkage < 1", config.whitening.shrinkage)
     if not 0 < config.whitening.momentum <= 1:
@@ -62,7 +67,7 @@ def _check_teacher(config: GenerationConfig) -> None:
     if is_clip(keys.name):
         return
     models.check("teacher", keys.name, {"width": keys.width} if keys.width else {})
-    if keys.weights == TRAINED_HERE and config.data.name == _UNLABELLED and config.distillation != "none":
+    if keys.weights == TRAINED_HERE and config.data.name == _UNLABELLED and config.alpha > 0:
         raise RecipeError("teacher.weights", "pretrained, a path, or a clip: name for images without labels", "train")
     if keys.image_size and keys.weights == TRAINED_HERE:
         raise RecipeError("teacher.image_size", "0 for a teacher that is trained here", keys.image_size)

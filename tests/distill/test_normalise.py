@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from distill import normalise
@@ -115,14 +115,15 @@ def test_the_loss_against_whitened_features_is_energy_and_cross_correlation_alon
     """‖s − t‖² = dim + ‖s‖² − 2 tr(sᵀt), per sample: VkD's equations 6 and 7."""
     batch = 4 * dim * times
     teacher, student = correlated(batch, dim, seed=seed), correlated(batch, dim, seed=seed + 1)
+    amplification = float(teacher.pow(2).sum(1).mean() / torch.linalg.eigvalsh(torch.cov(teacher.T))[0])
+    assume(amplification < 1e4)  # where it is nearly singular, it is refused
     layer = normalise.Whiten(dim, shrinkage=0.0, momentum=1.0)
     whitened = layer(teacher).double()
     loss = dim * torch.nn.functional.mse_loss(student.double(), whitened)
     energy = student.double().pow(2).sum() / batch
     cross = (student.double().T @ whitened / batch).trace()
-    condition = float(torch.linalg.cond(torch.cov(teacher.T)))
-    # Each channel's variance is 1 to eps times the covariance's condition, and features lie about 3: 3² + 1.
-    assert abs(float(loss - (dim + energy - 2 * cross))) <= 10 * dim * dim * EPS * condition
+    # Each whitened channel's variance is 1 to eps of the features' second moment over the least variance.
+    assert abs(float(loss - (dim + energy - 2 * cross))) <= 4 * dim * EPS * amplification
 
 
 def test_whitening_is_frozen_in_eval_mode_and_survives_a_save() -> None:

@@ -18,9 +18,29 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.S)
 
 
-@pytest.mark.parametrize("code", blocks("docs/distil-your-own-model.md"), ids=["features", "timm", "transformers"])
-def test_the_examples_of_distilling_ones_own_model_run(code: str) -> None:
-    exec(code, {})
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md") if blocks(str(path)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in which modules are found, and the present one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: dict[str, Any] = {}
+    for code in blocks(page):
+        # A block that begins with a file's name is that file.
+        file = re.match(r"# (\w+)\.py\n", code)
+        if file:
+            (folder / f"{file[1]}.py").write_text(code)
+            monkeypatch.delitem(sys.modules, file[1], raising=False)
+        else:
+            exec(code, names)
 
 
 def test_the_examples_of_the_solvers_reach_what_the_page_says() -> None:
@@ -37,15 +57,9 @@ def test_the_examples_of_the_solvers_reach_what_the_page_says() -> None:
     assert names["minimum"].stopped_by == "gradient norm"
 
 
-def test_the_example_of_a_certificate_runs() -> None:
-    (code,) = blocks("docs/certificates.md")
-    exec(code, {})
-
-
 @pytest.fixture
-def documented_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "my_maps.py").write_text(blocks("docs/add-a-parameterisation.md")[0])
-    monkeypatch.syspath_prepend(tmp_path)
+def documented_map(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (folder / "my_maps.py").write_text(blocks("docs/add-a-parameterisation.md")[0])
     monkeypatch.delitem(sys.modules, "my_maps", raising=False)
     return "my_maps:TwiceCayley"
 

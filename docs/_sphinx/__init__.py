@@ -1,0 +1,1 @@
+"""What the documentation site generates: `docs/conf.py` connects it to Sphinx."""
