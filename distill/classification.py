@@ -60,6 +60,20 @@ def validate(config: ClassificationConfig) -> None:
     budget.parse(config.teacher.budget)
 
 
+def idle(config: ClassificationConfig) -> list[str]:
+    """Return the keys that change nothing in a run of this config."""
+    found = []
+    if config.alpha == 0:
+        found += ["projector", "normalise", "loss", "layers", "tokens", "head"]
+    if config.alpha == 0 or config.projector != "orthogonal":
+        found.append("parameterisation")
+    if config.gamma == 0:
+        found += ["teacher_labels", "temperature"]
+    if config.alpha == 0 and config.gamma == 0:
+        found += ["teacher", "data.unlabelled", "scale.shard_teacher"]
+    return found
+
+
 def _check_reused_head(config: ClassificationConfig) -> None:
     """SimKD's head reads what the teacher's own does: its pooled, final features as they are."""
     needed = {"normalise": "none", "tokens": "pooled", "layers": "final"}

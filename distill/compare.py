@@ -1,50 +1,26 @@
 """Methods from the same weights, on the same batches, under the same budget, over several seeds."""
 
 import json
+import math
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import stiefel
-from distill import tasks
-from distill.config import Config
+from distill import report, tasks, tuning
+from distill.budget import sheet
+from distill.budget.explain import explain
+from distill.config import Config, changed
 from distill.environment import environment
+from distill.grid import Entry
 from distill.jobs import Job
 from distill.progress import progress_bar
 from distill.recipe import to_yaml
-from distill.report import write_page
-from distill.results import BASELINE, Comparison, Method, Run
-from distill.run_folder import RunFolder, read_records, read_summary, write_atomically
+from distill.results import Comparison, Method, Run, Tuning
+from distill.run_folder import SUMMARY, RunFolder, read_records, read_summary
 from distill.train import run_config, train
 
-TEACHER, RUNS, RESULTS, REPORT = "teacher", "runs", "comparison.json", "report.html"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One method of a comparison: its name and the recipe keys that make it."""
-
-    name: str
-    keys: dict[str, Any]
-
-    @property
-    def slug(self) -> str:
-        """The name as a folder's name."""
-        return "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in self.name)
-
-
-def entries(parameterisations: Sequence[str]) -> list[Entry]:
-    """Return the methods: no distillation, a linear projector, an orthogonal one by each parameterisation.
-
-    Raises: UnknownNameError, PluginError.
-    """
-    for name in parameterisations:
-        stiefel.get(name)
-    orthogonal = [Entry(name, {"projector": "orthogonal", "parameterisation": name}) for name in parameterisations]
-    baselines = [Entry(BASELINE, {"alpha": 0.0, "gamma": 0.0}), Entry("linear", {"projector": "linear"})]
-    return [*baselines, *orthogonal]
+TEACHER, RUNS, TUNING = "teacher", "runs", "tuning"
 
 
 def compare(
@@ -56,23 +32,37 @@ def compare(
     folder: Path,
     *,
     command: Sequence[str],
+    tunes_rate: bool = False,
+    trust: Sequence[str] = (),
     resume: bool = False,
 ) -> Comparison:
-    """Run every method with every seed in `folder`, then write comparison.json and report.html there.
+    """Run every method with every seed in `folder`, then write the page and the figures there.
 
     Seed by seed, so that an interrupted comparison is a smaller whole one. With `resume`, finished runs are kept
-    and an unfinished one goes on from its checkpoint.
+    and an unfinished one goes on from its checkpoint. tunes_rate: each method's learning rate is tuned first, with a
+    seed of its own. trust: sentences on predictions for a V100. Then a step of each method is traced for its cost.
 
     Raises: RunFolderError, and what `train` raises.
     """
     # The comparison's own folder is opened like a run's: the same states, the same sentences.
-    listed = {"methods": [method.name for method in methods], "seeds": list(seeds)}
-    opened = RunFolder(folder, f"{run_config(task, config)}compare: {json.dumps(listed)}\n")
+    listed = {"methods": {method.name: dict(method.keys) for method in methods}, "seeds": list(seeds)}
+    text = f"{run_config(task, config)}compare: {json.dumps({**listed, 'tunes_rate': tunes_rate})}\n"
+    opened = RunFolder(folder, text)
     opened.open(resume=resume)
-    comparison = run_all(task, recipe_name, config, methods, seeds, folder, command=command)
-    write_page(comparison, folder / REPORT)
-    write_atomically(folder / RESULTS, json.dumps(_as_json(comparison), indent=1) + "\n")
-    opened.finish({"report": REPORT, "results": RESULTS})
+    tuned: dict[str, Tuning] = {}
+    if tunes_rate:
+        teachers = teacher_folders(task, config, methods, folder)
+        tuned = tuning.tune(task, config, methods, max(seeds) + 1, folder / TUNING, teachers)
+        rates = {name: {"optimiser.lr": each.rate} for name, each in tuned.items()}
+        methods = [replace(method, keys={**method.keys, **rates[method.name]}) for method in methods]
+    found = run_all(task, recipe_name, config, methods, seeds, folder, command=command)
+    costed = [
+        replace(method, parts_ms=_parts_ms(task, changed(config, entry.keys)), tuning=tuned.get(method.name))
+        for method, entry in zip(found.methods, methods, strict=True)
+    ]
+    comparison = replace(found, methods=costed, trust=trust)
+    report.write(comparison, folder)
+    opened.finish({"report": report.PAGE, "results": report.RESULTS})
     return comparison
 
 
@@ -92,24 +82,33 @@ def run_all(
 
     Raises: what `train` raises.
     """
-    jobs = [_job(task, config, method, seed, folder) for seed in seeds for method in methods]
+    teachers = teacher_folders(task, config, methods, folder)
+    jobs = [
+        Job(
+            task,
+            replace(changed(config, method.keys), seed=seed),
+            run_folder(folder, method, seed),
+            teachers[method.name],
+        )
+        for seed in seeds
+        for method in methods
+    ]
     with progress_bar() as progress:
         bar = progress.add_task("all runs", total=len(jobs))
         for job in jobs:
             train(job.task, job.config, job.folder, teacher_folder=job.teacher_folder, resume=True)
             progress.advance(bar)
-    metric = read_summary(run_folder(folder, methods[0], seeds[0]))["metric"]
+    kind = tasks.get(task)
     return Comparison(
         task=task,
         recipe_name=recipe_name,
-        budget=config.budget,
-        metric=metric,
-        teacher=read_summary(folder / TEACHER)[metric],
-        methods=[_method(folder, method, seeds) for method in methods],
+        budget=", ".join(dict.fromkeys(changed(config, method.keys).budget for method in methods)),
+        metric=kind.metric,
+        methods=[_method(folder, method, seeds, teachers[method.name], kind.metric.name) for method in methods],
         recipe=to_yaml(config),
         environment=environment(),
         command=shlex.join(command),
-        notes=tasks.get(task).notes(config),
+        notes=kind.notes(config),
     )
 
 
@@ -118,17 +117,27 @@ def run_folder(folder: Path, method: Entry, seed: int) -> Path:
     return folder / RUNS / method.slug / f"seed-{seed}"
 
 
-def _job(task: str, config: Config, method: Entry, seed: int, folder: Path) -> Job:
-    run = replace(config, seed=seed, **method.keys)
-    return Job(task, run, run_folder(folder, method, seed), folder / TEACHER)
+def teacher_folders(task: str, config: Config, methods: Sequence[Entry], folder: Path) -> dict[str, Path]:
+    """Return where each method's teacher lies: in one folder, unless what it is made from varies."""
+    texts = {method.name: tasks.get(task).teacher_of(changed(config, method.keys)) for method in methods}
+    several = list(dict.fromkeys(texts.values()))
+    if len(several) == 1:
+        return dict.fromkeys(texts, folder / TEACHER)
+    return {name: folder / f"{TEACHER}-{several.index(text) + 1}" for name, text in texts.items()}
 
 
-def _method(folder: Path, method: Entry, seeds: Sequence[int]) -> Method:
+def _method(folder: Path, method: Entry, seeds: Sequence[int], teacher: Path, metric: str) -> Method:
     paths = {seed: run_folder(folder, method, seed) for seed in seeds}
-    return Method(method.name, [Run(seed, read_summary(path), read_records(path)) for seed, path in paths.items()])
+    # A teacher of another kind than its student, such as an encoder, has no figure of the student's.
+    taught = read_summary(teacher) if (teacher / SUMMARY).exists() else {}
+    return Method(
+        name=method.name,
+        runs=[Run(seed, read_summary(path), read_records(path)) for seed, path in paths.items()],
+        over=method.over,
+        varied=method.varied,
+        teacher=taught.get(metric, math.nan),
+    )
 
 
-def _as_json(comparison: Comparison) -> dict[str, Any]:
-    methods = {method.name: [{"seed": run.seed, **run.summary} for run in method.runs] for method in comparison.methods}
-    fields = ("task", "recipe_name", "budget", "metric", "teacher", "command", "environment")
-    return {**{name: getattr(comparison, name) for name in fields}, "methods": methods}
+def _parts_ms(task: str, config: Config) -> Mapping[str, float]:
+    return {part: 1e3 * seconds for part, seconds in explain(task, config, sheet.V100).parts.items()}

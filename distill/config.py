@@ -1,7 +1,9 @@
 """What a run is made from: typed dataclasses. `distill.recipe` reads them from YAML and flags and validates them."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 TOKENS = ("pooled", "dense")
@@ -185,3 +187,23 @@ class ClassificationConfig(Config):
     @property
     def batch_size(self) -> int:
         return self.data.batch_size
+
+
+C = TypeVar("C")
+
+
+def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested keys and values as one mapping, the inner keys behind dots."""
+    keys = {}
+    for key, value in content.items():
+        keys |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return keys
+
+
+def changed(config: C, keys: Mapping[str, Any]) -> C:
+    """Return a config, or a part of one, with other values of some keys; inner keys stand behind dots."""
+    for key, value in keys.items():
+        outer, _, inner = key.partition(".")
+        new = changed(getattr(config, outer), {inner: value}) if inner else value
+        config = replace(config, **{outer: new})  # pyright: ignore[reportArgumentType]
+    return config

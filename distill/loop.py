@@ -30,10 +30,11 @@ from stiefel.errors import NonFiniteError
 def fit(task: Task, schedule: Schedule, run: RunFolder, processes: Processes) -> dict[str, Any]:
     """Train a task in its open run folder, from its last checkpoint if it has one, and return the summary.
 
-    The run stops after the step that spends its budget. The clock (`train_seconds`) runs for optimiser steps alone;
-    evaluation, checkpoints and logging are off it, are charged to no budget and have their own seconds in the
-    summary. Killed at any moment, the run loses at most the steps since its last checkpoint and resumes to the same
-    numbers. The last checkpoint gets a certificate. Of several processes the first one writes the folder.
+    The run stops after the step that spends its budget. The clock (`train_seconds`, `data_seconds` of them spent on
+    waiting for batches) runs for optimiser steps alone; evaluation, checkpoints and logging are off it, are charged
+    to no budget and have their own seconds in the summary. Killed at any moment, the run loses at most the steps
+    since its last checkpoint and resumes to the same numbers. The last checkpoint gets a certificate. Of several
+    processes the first one writes the folder.
 
     Raises: CheckpointError, NonFiniteLossError; NonFiniteError with the name of a tensor that ends with NaN, which
     can't be certified; InterruptedRunError after Ctrl-C, which lets the step in progress end and writes a checkpoint.
@@ -69,7 +70,7 @@ class _Trainer:
         self.module, self.optimiser = processes.setup(task.module, built, self._probe, compiled=schedule.scale.compile)
         self.average = Average(task.kept, schedule.scale.average) if schedule.scale.average else None
         self.meter = meters.build(schedule.unit, task.parts(), processes)
-        self.step, self.train_seconds = 0, 0.0
+        self.step, self.train_seconds, self.data_seconds = 0, 0.0, 0.0
         self.aside = {"evaluation_seconds": 0.0, "checkpoint_seconds": 0.0, "logging_seconds": 0.0}
         self.last_checkpoint: Path | None = None
         self.figures: dict[str, float] = {}
@@ -81,7 +82,8 @@ class _Trainer:
         if state is not None:
             self.task.module.load_state_dict(state["module"])
             self.optimiser.load_state_dict(state["optimiser"])
-            self.step, self.train_seconds, self.figures = state["step"], state["train_seconds"], state["figures"]
+            self.step, self.figures = state["step"], state["figures"]
+            self.train_seconds, self.data_seconds = state["train_seconds"], state["data_seconds"]
             self.meter.load_state_dict(state["meter"])
             self.aside = state["aside"]
             if self.average is not None:
@@ -121,7 +123,8 @@ class _Trainer:
             with self._off_the_clock("logging_seconds"):
                 self.run.log_charges(charges)
         with self._off_the_clock("checkpoint_seconds"):
-            state = {"step": self.step, "train_seconds": self.train_seconds, "figures": self.figures}
+            state = {"step": self.step, "figures": self.figures}
+            state |= {"train_seconds": self.train_seconds, "data_seconds": self.data_seconds}
             state |= {"module": self.task.module.state_dict(), "optimiser": self.optimiser.state_dict()}
             state |= {"meter": self.meter.state_dict(), "aside": dict(self.aside)}
             if self.average is not None:
@@ -132,12 +135,13 @@ class _Trainer:
         return self.processes.first(self._finish)
 
     def _finish(self) -> dict[str, Any]:
-        seconds = round(self.train_seconds, 4)
-        summary = {"steps": self.step, "train_seconds": seconds, "step_ms": 1e3 * self.train_seconds / self.step}
-        summary |= {name: round(each, 4) for name, each in self.aside.items()}
+        summary = {"steps": self.step, "step_ms": 1e3 * self.train_seconds / self.step}
+        seconds = {"train_seconds": self.train_seconds, "data_seconds": self.data_seconds, **self.aside}
+        summary |= {name: round(each, 4) for name, each in seconds.items()}
         if self.schedule.unit != STEPS:
             summary |= {"unit": self.schedule.unit, "spent": self.meter.spent}
-        summary |= {"metric": self.task.metric, **self.figures}
+        metric = self.task.metric
+        summary |= {"metric": metric.name, "is_higher_better": metric.is_higher_better, **self.figures}
         assert self.last_checkpoint is not None  # the last step is always evaluated
         certificate = certify(self.last_checkpoint, module=self.task.module)
         write_atomically(self.run.path / CERTIFICATE, to_json(certificate))
@@ -163,7 +167,9 @@ class _Trainer:
             group["lr"] = peak * self.schedule.factor(self.meter.spent, charge=self.meter.last)
         self.task.module.train()
         self.optimiser.zero_grad()
+        asked = time.perf_counter()
         batch = self.task.batch(self.step)
+        self.data_seconds += time.perf_counter() - asked
         with self.meter.watching(batch):
             totals = self._forward_backward(batch)
             names = list(totals)

@@ -12,7 +12,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 import stiefel
 from distill import tasks, validation
-from distill.config import Config
+from distill.config import Config, flat
 from distill.errors import RecipeError, RecipeFileError
 from distill.task import RecipeTask
 
@@ -104,12 +104,9 @@ def _mapping(recipe: str | Path, text: str) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def _flags(content: Mapping[str, Any], prefix: str = "") -> list[str]:
+def _flags(content: Mapping[str, Any]) -> list[str]:
     """Return a nested mapping as flags, so that a recipe and the command line are checked by the same parser."""
-    flags = []
-    for key, value in content.items():
-        flags += _flags(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [f"--{prefix}{key}={value}"]
-    return flags
+    return [f"--{key}={value}" for key, value in flat(content).items()]
 
 
 def _names(kind: type[RecipeTask]) -> dict[str, Sequence[str]]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.config import Config
+from distill.metric import Metric
 from distill.processes import Processes
 
 
@@ -19,12 +20,12 @@ class Task(ABC):
     module: everything that is trained, the projector and the loss included, behind one `forward(batch)` that
     returns a dictionary of scalars with the key "loss". One forward, so that wrapping it (DDP, compile) wraps all.
     kept: the part of it that is kept after training, and averaged where an average is asked for.
-    metric: the key of `evaluate` that ranks runs, higher is better.
+    metric: the figure of `evaluate` that ranks runs.
     """
 
     module: nn.Module
     kept: nn.Module
-    metric: str
+    metric: Metric
 
     @property
     @abstractmethod
@@ -59,7 +60,7 @@ class RecipeTask(Task):
     """A task that recipes describe, and the command line knows by name.
 
     config: the dataclass of its recipes. methods: sets of recipe keys by name, for `--method`; those that fix the
-    most keys stand first.
+    most keys stand first, and `none` goes without distillation.
     """
 
     config: ClassVar[type[Config]]
@@ -95,6 +96,19 @@ class RecipeTask(Task):
     def notes(cls, config: Any) -> list[str]:
         """Return sentences that a reader of a comparison must know to read its figures right."""
         return []
+
+    @classmethod
+    def idle(cls, config: Any) -> list[str]:
+        """Return the keys, inner ones behind dots, that change nothing in a run of this config.
+
+        Runs that differ in such keys alone are one run of a comparison. `teacher` stands for all keys inside it.
+        """
+        return []
+
+    @classmethod
+    def teacher_of(cls, config: Any) -> str:
+        """Return what the teacher is made from, as text: recipes of equal texts share a teacher's folder."""
+        return ""
 
     @classmethod
     def method_of(cls, config: Any) -> str:

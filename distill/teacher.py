@@ -14,6 +14,7 @@ from distill.config import ClassificationConfig, Scale, Student, Teacher
 from distill.data import Source
 from distill.evaluation import evaluate
 from distill.loop import fit
+from distill.metric import ACCURACY
 from distill.models import Backbone, Normalisation
 from distill.processes import Processes
 from distill.run_folder import RunFolder, is_finished
@@ -39,6 +40,15 @@ def taught_by(config: ClassificationConfig, folder: Path, processes: Processes) 
     return task.classifier
 
 
+def recipe_of(config: ClassificationConfig) -> str:
+    """Return what the teacher of a recipe depends on, as the text of its config.yaml."""
+    recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
+    for key in _OF_THE_STUDENT:
+        del recipe["data"][key]
+    del recipe["teacher"]["cache"]
+    return yaml.safe_dump(recipe, sort_keys=False)
+
+
 def build(model: Teacher | Student, images: Source, weights: str) -> Backbone:
     """Return a recipe's model for these images."""
     return models.build(
@@ -56,7 +66,7 @@ def build(model: Teacher | Student, images: Source, weights: str) -> Backbone:
 class TeacherTraining(Task):
     """The teacher's own supervised run, on every training image."""
 
-    metric = "accuracy"
+    metric = ACCURACY
 
     def __init__(self, config: ClassificationConfig, processes: Processes):
         train, self.test = (images.to(str(processes.device)) for images in data.load(config.data))
@@ -96,11 +106,7 @@ class Supervised(nn.Module):
 
 
 def _prepare(config: ClassificationConfig, folder: Path) -> None:
-    recipe = {"data": asdict(config.data), "teacher": asdict(config.teacher), "device": config.device}
-    for key in _OF_THE_STUDENT:
-        del recipe["data"][key]
-    del recipe["teacher"]["cache"]
-    run = RunFolder(folder, yaml.safe_dump(recipe, sort_keys=False))
+    run = RunFolder(folder, recipe_of(config))
     if is_finished(folder):
         run.check_same_config()
         return
@@ -112,4 +118,4 @@ def _prepare(config: ClassificationConfig, folder: Path) -> None:
         schedule = Schedule(spendable.amount, config.teacher.optimiser, scale=Scale(), unit=spendable.unit)
         fit(task, schedule, run, alone)
     else:
-        run.finish({"steps": 0, "metric": task.metric, **task.evaluate()})
+        run.finish({"steps": 0, "metric": task.metric.name, **task.evaluate()})

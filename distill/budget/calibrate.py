@@ -17,7 +17,7 @@ from distill.budget.step import Step
 # A prediction counts as right within this factor either way.
 ALLOWED = 1.5
 # Times that are nearer to each other than this have no order to predict: it is their spread from run to run.
-_TOLD_APART = 1.25
+TOLD_APART = 1.25
 # Each step fills about this long a turn; short steps are called again and again.
 _TURN_SECONDS = 0.01
 
@@ -64,7 +64,7 @@ class Calibration:
         return [
             (quick, slow)
             for quick, slow in combinations(ordered, 2)
-            if quick.group == slow.group and slow.measured_ms > _TOLD_APART * quick.measured_ms
+            if quick.group == slow.group and slow.measured_ms > TOLD_APART * quick.measured_ms
         ]
 
     @property

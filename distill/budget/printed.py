@@ -6,11 +6,15 @@ from typing import Any
 
 from rich.table import Table
 
-from distill.budget.calibrate import ALLOWED, Calibration
+from distill.budget import sheet
+from distill.budget.calibrate import ALLOWED, Calibration, Row
 from distill.budget.explain import Explanation
-from distill.budget.sheet import as_json
 from distill.environment import environment
+from distill.errors import RecipeFileError
 from distill.run_folder import write_atomically
+
+# Where a calibration is looked for, from the working directory: the project's own, if it was made on this machine.
+CALIBRATION = Path("benchmarks/results/calibration-cpu.json")
 
 _SHOWN = 12
 _ASIDE = ("evaluation_seconds", "checkpoint_seconds", "logging_seconds")
@@ -40,9 +44,43 @@ def write_calibration(found: Calibration, path: Path) -> None:
     """Write a calibration as JSON; `distill.budget.sheet.read` takes the sheet back out."""
     rows = [{**vars(row), "ratio": row.ratio} for row in found.rows]
     content: dict[str, Any] = {"environment": environment(), "clock": found.clock, "verdict": verdict(found)}
-    content |= {"sheet": as_json(found.sheet), "rows": rows}
+    content |= {"sheet": sheet.as_json(found.sheet), "rows": rows}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def trust(path: Path | None = None) -> list[str]:
+    """Return sentences that say how far predictions for a V100 can be trusted, by a file of `write_calibration`.
+
+    By default the project's own, where it is at hand and of this machine.
+    Raises: RecipeFileError for a given file that holds no calibration.
+    """
+    start = "V100 times are predicted by a model of the card; none was at hand."
+    if path is None and not (CALIBRATION.exists() and _machine(CALIBRATION) == environment()["processor"]):
+        how = "distill budget calibrate --out FILE, then compare with --calibration FILE"
+        return [f"{start} How well the model predicts this machine isn't known here; to measure it: {how}."]
+    found = read_calibration(path or CALIBRATION)
+    return [f"{start} Held against {_machine(path or CALIBRATION)}: {' '.join(verdict(found))}"]
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Return the calibration that `write_calibration` wrote.
+
+    Raises: RecipeFileError.
+    """
+    machine = sheet.read(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        names = ("group", "name", "predicted_ms", "measured_ms")
+        rows = [Row(*(row[name] for name in names)) for row in content["rows"]]
+        return Calibration(machine, rows, content["clock"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        cure = "write one by distill budget calibrate --out"
+        raise RecipeFileError(path, f"it holds no calibration ({error})", cure=cure) from error
+
+
+def _machine(path: Path) -> str:
+    return json.loads(path.read_text(encoding="utf-8"))["environment"]["processor"]
 
 
 def explanation(found: Explanation) -> list[Table | str]:

@@ -5,40 +5,56 @@ from pathlib import Path
 
 from rich.console import Console
 
-from distill import tasks
+from distill import grid, report, tasks
+from distill.budget import printed
 from distill.cli import options
-from distill.compare import REPORT, compare, entries
-from distill.report import console_table
+from distill.compare import compare
+from distill.report.latex import as_latex
 from distill.report.verdict import verdict
+from distill.run_folder import write_atomically
+from stiefel.console import UsageError
+
+_TABLE = "table.tex"
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = options.parser(commands, "compare", "train every method over several seeds and write a report", _compare)
     options.add_run(parser)
-    names = "comma-separated names of `stiefel list`, or module:Class"
-    parser.add_argument("--parameterisation", default="exponential,cayley,riemannian", help=names)
     parser.add_argument("--seeds", type=options.positive, default=3, metavar="N", help="seeds 0 … N-1 (default 3)")
+    rates = "tune each method's learning rate first, with seed N, within the budget of one run more"
+    parser.add_argument("--tune-lr", action="store_true", help=f"{rates} (default: the recipe's, alike for all)")
+    sheets = f"a file of `distill budget calibrate --out`, shown beside predictions (default {printed.CALIBRATION})"
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help=sheets)
+    parser.add_argument("--latex", action="store_true", help=f"write {_TABLE} (booktabs) beside the page")
+    parser.epilog = f"the grid: {grid.HELP}"
 
 
 def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
     tasks.get(arguments.task)
-    config = options.compared_config(arguments.task, arguments.recipe, keys, varied=("seed", "projector"))
-    names = [name.strip() for name in arguments.parameterisation.split(",")]
-    methods = entries(list(dict.fromkeys(names)))
-    folder = arguments.run or options.RUNS / f"compare-{arguments.task}-{Path(arguments.recipe).stem}"
+    config, methods = grid.parse(arguments.task, arguments.recipe, keys)
+    if arguments.tune_lr and any("optimiser.lr" in method.varied for method in methods):
+        raise UsageError("expected --tune-lr or several values of --optimiser.lr, got both; leave one out")
+    trust = printed.trust(arguments.calibration)
+    recipe = Path(arguments.recipe).stem
+    folder = arguments.run or options.RUNS / f"compare-{arguments.task}-{recipe}"
     comparison = compare(
         arguments.task,
-        Path(arguments.recipe).stem,
+        recipe,
         config,
         methods,
         range(arguments.seeds),
         folder,
-        command=["distill", *words],
+        # A resumed comparison ends with the same figures: the command that makes them is the one without.
+        command=["distill", *(word for word in words if word != "--resume")],
+        tunes_rate=arguments.tune_lr,
+        trust=trust,
         resume=arguments.resume,
     )
-    Console().print(console_table(comparison))
-    for sentence in [*verdict(comparison), *comparison.notes]:
+    if arguments.latex:
+        write_atomically(folder / _TABLE, as_latex(comparison))
+    Console().print(report.console_table(comparison))
+    for sentence in [*verdict(comparison), *comparison.notes, *comparison.trust]:
         print(sentence)
-    print(f"report: {folder / REPORT}")
+    print(f"report: {folder / report.PAGE}")
     return 0

@@ -1,74 +1,174 @@
-"""Write `report.html`: one file, styles and figures inside it, nothing loaded from anywhere."""
+"""Make `report.html`: one file, styles and figures inside it, nothing loaded from anywhere."""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from distill.report.plots import Curve, colours, curves
-from distill.report.table import table
+from distill.report import plots
+from distill.report.plots import COLOURS, NARROW, WIDE, Curve, Look, Size, Spread
+from distill.report.table import measured, part_names, parts, table
 from distill.report.verdict import verdict
 from distill.results import Comparison, Method
+from distill.statistics import estimate
+
+_BAND = "Line: mean over seeds; band: from the lowest to the highest seed."
+_PARTS = {
+    "student": COLOURS[2],
+    "teacher": COLOURS[6],
+    "projector": COLOURS[4],
+    "optimiser": COLOURS[1],
+    "other": "#9aa4ad",
+}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the page."""
+    """A figure of the page, for a screen and for a phone. legend: names with their looks, if rows don't have them."""
 
     title: str
-    svg: str
+    wide: str
+    narrow: str
     caption: str
+    legend: Mapping[str, Look]
 
 
-def write_page(comparison: Comparison, path: Path) -> None:
-    """Write the page of a comparison to `path`, replacing it whole."""
+def page(comparison: Comparison) -> str:
+    """Return the page of a comparison."""
     loader = PackageLoader("distill", "report")
-    template = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("template.html.j2")
-    text = template.render(
-        title=f"Comparison: {comparison.task}, recipe {comparison.recipe_name}",
-        subtitle=f"{comparison.budget} a run, seeds {', '.join(map(str, comparison.seeds))}; every method starts "
-        "from the same weights and sees the same labelled batches",
-        verdict=[*verdict(comparison), *comparison.notes],
+    template = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template("template.html.j2")
+    found, *details = map(_unbroken, verdict(comparison))
+    palette = plots.looks([method.name for method in comparison.methods])
+    return template.render(
+        title=f"{comparison.task.capitalize()}, recipe {comparison.recipe_name}",
+        subtitle=f"{comparison.budget} a run, {_seeds(comparison.seeds)}. Every method starts from the same weights "
+        "and sees the same labelled batches.",
+        headline=found,
+        details=[*details, *comparison.notes],
         table=table(comparison),
-        figures=_figures(comparison),
+        gains=_gains(comparison, palette),
+        courses=_courses(comparison, palette),
+        parts=parts(comparison),
+        measured=measured(comparison),
+        cost=_cost(comparison),
+        more=_more(comparison, palette),
+        trust=comparison.trust,
         command=comparison.command,
         recipe=comparison.recipe,
         environment=json.dumps(comparison.environment, indent=2, ensure_ascii=False),
     )
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
-def _figures(comparison: Comparison) -> list[Figure]:
-    band = "Line: mean over seeds; band: from the lowest to the highest seed."
-    palette = colours([method.name for method in comparison.methods])
+def _unbroken(sentence: str) -> str:
+    """Return a sentence whose figures no line break parts from what belongs to them."""
+    return sentence.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%").replace(" ms", "\u00a0ms")
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"a single seed, {seeds[0]}"
+
+
+def _gains(comparison: Comparison, palette: Mapping[str, Look]) -> Figure:
+    scale = comparison.metric.scale
+    data = {}
+    for method in comparison.distilled:
+        gains = [scale * gain for gain in comparison.gains(method, over=comparison.over(method))]
+        data[method.name] = Spread(gains, estimate(gains))
+    label = f"gain in {comparison.metric.label}{', percentage points' if comparison.metric.is_share else ''}"
+    caption = (
+        "What each method gains over no distillation, paired by seed. Ring: a seed; dot: their mean; bar: Student's "
+        "95 % interval of that mean. A bar that reaches 0 tells nothing from no distillation."
+    )
+    return _figure("Gain over no distillation", caption, {}, partial(plots.spreads, data, palette, x_label=label))
+
+
+def _courses(comparison: Comparison, palette: Mapping[str, Look]) -> list[Figure]:
+    """Return the metric against what was spent, counted in three ways."""
     metric = comparison.metric
-    accuracy = _plot(comparison.methods, metric, palette, y_label=f"test {metric}")
-    loss = _plot(comparison.methods, "test_loss", palette, y_label="cross-entropy", is_log=True)
-    figures = [
-        Figure(f"{metric.capitalize()} on the test images", accuracy, band),
-        Figure(
-            "Loss on the test images", loss, f"Cross-entropy with the labels, without the distillation term. {band}"
-        ),
+    teachers = {method.teacher for method in comparison.methods}
+    is_shown = len(teachers) == 1 and math.isfinite(comparison.teacher)
+    axes = {
+        "V100 seconds": ("seconds on a V100, predicted", lambda method, record: 1e-3 * method.v100_ms * record["step"]),
+        "steps": ("optimiser steps", lambda method, record: record["step"]),
+        "wall time": ("seconds of training on this machine", lambda method, record: record["train_seconds"]),
+    }
+    return [
+        _over(
+            title,
+            comparison.methods,
+            palette,
+            key=metric.name,
+            scale=metric.scale,
+            x=x,
+            x_label=x_label,
+            y_label=metric.header,
+            caption=_BAND,
+            level=metric.scale * comparison.teacher if is_shown else None,
+        )
+        for title, (x_label, x) in axes.items()
     ]
-    orthogonal = [method for method in comparison.methods if method.has("defect")]
-    if orthogonal:
-        defect = _plot(orthogonal, "defect", palette, y_label="Frobenius norm of P·Pᵀ − I", is_log=True)
-        figures.append(Figure("Defect of the projector", defect, f"Distance from orthonormal rows, float32. {band}"))
+
+
+def _more(comparison: Comparison, palette: Mapping[str, Look]) -> list[Figure]:
+    """Return what else every evaluation of every run of a method holds: the held-out loss, the projector's defect."""
+    said = {
+        "test_loss": ("Held-out loss", "cross-entropy", f"Without the distillation term. {_BAND}"),
+        "defect": ("Defect of the projector", "‖P·Pᵀ − I‖", f"Distance from orthonormal rows (Frobenius). {_BAND}"),
+    }
+    figures = []
+    for key, (title, y_label, caption) in said.items():
+        methods = [method for method in comparison.methods if method.has(key)]
+        over_steps = partial(_over, x=_step, x_label="optimiser steps", is_log=True)
+        if methods:
+            figures.append(over_steps(title, methods, palette, key=key, y_label=y_label, caption=caption))
     return figures
 
 
-def _plot(
-    methods: Sequence[Method], key: str, palette: Mapping[str, str], *, y_label: str, is_log: bool = False
-) -> str:
-    data = {
-        method.name: Curve(
-            x=[record["step"] for record in method.runs[0].evaluations],
-            y=[[record[key] for record in run.evaluations] for run in method.runs],
+def _step(method: Method, record: Mapping[str, Any]) -> float:
+    return record["step"]
+
+
+def _over(
+    title: str,
+    methods: Sequence[Method],
+    palette: Mapping[str, Look],
+    *,
+    key: str,
+    x: Callable[[Method, Mapping[str, Any]], float],
+    x_label: str,
+    y_label: str,
+    caption: str,
+    scale: float = 1.0,
+    is_log: bool = False,
+    level: float | None = None,
+) -> Figure:
+    data = {}
+    for method in methods:
+        count = min(len(run.evaluations) for run in method.runs)  # budgets of time buy each seed its own number
+        points: list[list[Mapping[str, Any]]] = [list(run.evaluations[:count]) for run in method.runs]
+        data[method.name] = Curve(
+            x=[[x(method, record) for record in records] for records in points],
+            y=[[scale * record[key] for record in records] for records in points],
         )
-        for method in methods
-    }
-    return curves(data, palette, x_label="optimiser steps", y_label=y_label, is_log=is_log)
+    draw = partial(plots.curves, data, palette, x_label=x_label, y_label=y_label, is_log=is_log, level=level)
+    legend = {method.name: palette[method.name] for method in methods}
+    return _figure(title, caption, legend if level is None else {**legend, "teacher": plots.LEVEL}, draw)
+
+
+def _cost(comparison: Comparison) -> Figure:
+    data = {method.name: method.parts_ms for method in comparison.methods}
+    others = iter((COLOURS[5], COLOURS[7], COLOURS[3], COLOURS[0]))  # a task's own parts, such as a discriminator
+    palette = {name: _PARTS.get(name) or next(others) for name in part_names(comparison)}
+    caption = "A training step by its parts, each backward pass counted with its forward pass."
+    draw = partial(plots.bars, data, palette, x_label="milliseconds a step on a V100, predicted")
+    return _figure("Cost of a step on a V100", caption, {part: Look(colour) for part, colour in palette.items()}, draw)
+
+
+def _figure(title: str, caption: str, legend: Mapping[str, Look], draw: Callable[[Size], str]) -> Figure:
+    return Figure(title, draw(WIDE), draw(NARROW), caption, legend)

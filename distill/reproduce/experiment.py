@@ -7,7 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from distill.compare import TEACHER, Entry, run_folder
+from distill.compare import TEACHER, run_folder
+from distill.grid import Entry
 from distill.report.table import Table
 from distill.reproduce.measured import Measured
 from distill.reproduce.trained import Trained, load

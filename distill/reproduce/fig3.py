@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from distill.compare import Entry
 from distill.config import ClassificationConfig
+from distill.grid import Entry
 from distill.report.picture import blank, image, tidy
 from distill.reproduce.experiment import Experiment, Finding, Study
 from distill.reproduce.measured import Measured

@@ -8,8 +8,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from distill.compare import Entry
 from distill.config import ClassificationConfig
+from distill.grid import Entry
 from distill.report.picture import band, blank, tidy
 from distill.report.plots import COLOURS
 from distill.reproduce.experiment import Experiment, Finding, Study

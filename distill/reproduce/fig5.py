@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from distill import budget
-from distill.compare import Entry
 from distill.config import ClassificationConfig
+from distill.grid import Entry
 from distill.report.picture import blank, tidy
 from distill.report.table import Table, plus_minus
 from distill.reproduce.experiment import Experiment, Finding, Study
@@ -33,7 +33,7 @@ def short(text: str) -> str:
 
 def analyse(study: Study) -> Finding:
     """Compare the projectors on each schedule, paired by seed."""
-    comparison, metric = study.comparison, study.comparison.metric
+    comparison, metric = study.comparison, study.comparison.metric.name
     count = len(_PROJECTORS)
     schedules = {
         f"short, {short(study.config.budget)}": comparison.methods[:count],

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional
 
-from distill.compare import Entry
 from distill.config import ClassificationConfig
+from distill.grid import Entry
 from distill.report.picture import blank, dots, tidy
 from distill.reproduce.attention import agreement, attention_distance, attention_maps, energy, uniform_distance
 from distill.reproduce.experiment import Experiment, Finding, Study

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from distill.compare import Entry
 from distill.config import ClassificationConfig
+from distill.grid import Entry
 from distill.report.picture import blank, image
 from distill.reproduce.attention import agreement, attention_maps, energy
 from distill.reproduce.experiment import Experiment, Finding, Study

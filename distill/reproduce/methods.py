@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from distill.compare import Entry
+from distill.grid import Entry
 from distill.methods import METHODS
 from distill.report.plots import COLOURS
 from distill.results import BASELINE

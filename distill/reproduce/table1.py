@@ -4,8 +4,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from distill.compare import Entry
 from distill.config import ClassificationConfig
+from distill.grid import Entry
 from distill.report.picture import blank, dots
 from distill.report.table import NOTE, Table, percent, plus_minus
 from distill.report.verdict import gain_in_words
@@ -39,7 +39,7 @@ def analyse(study: Study) -> Finding:
     comparison = study.comparison
     vkd = study.method(SHOWN["vkd"][0])
     figures = {
-        "metric": comparison.metric,
+        "metric": comparison.metric.name,
         "teacher": comparison.teacher,
         "methods": {method.name: _figures(comparison, method, vkd) for method in comparison.methods},
         "paper": PAPER,
@@ -48,19 +48,19 @@ def analyse(study: Study) -> Finding:
 
 
 def _figures(comparison: Comparison, method: Method, vkd: Method) -> dict[str, Any]:
-    figures = as_figures(method.estimate(comparison.metric), method.values(comparison.metric))
+    figures = as_figures(method.estimate(comparison.metric.name), method.values(comparison.metric.name))
     return {**figures, "vkd_gain": as_figures(comparison.gain(vkd, over=method))} if method is not vkd else figures
 
 
 def _table(study: Study, vkd: Method) -> Table:
     comparison = study.comparison
-    headers = ["method", f"{comparison.metric}, %", "gain, %", "VkD's gain over it, %"]
+    headers = ["method", f"{comparison.metric.name}, %", "gain, %", "VkD's gain over it, %"]
     rows = []
     for method in comparison.methods:
         is_baseline = method is comparison.baseline
         own = "" if is_baseline else plus_minus(comparison.gain(method, over=comparison.baseline), signed=True)
         vkds = "" if method is vkd else plus_minus(comparison.gain(vkd, over=method), signed=True)
-        rows.append([method.name, plus_minus(method.estimate(comparison.metric)), own, vkds])
+        rows.append([method.name, plus_minus(method.estimate(comparison.metric.name)), own, vkds])
     rows.append(["teacher", f"{100 * comparison.teacher:.2f}", "", ""])
     if study.config.data.name == "imagenet":
         rows += [[f"paper: {row['method']}", f"Ti {row['deit_ti']}, S {row['deit_s']}", "", ""] for row in PAPER]
@@ -68,7 +68,7 @@ def _table(study: Study, vkd: Method) -> Table:
 
 
 def _sentences(comparison: Comparison, vkd: Method) -> list[str]:
-    without = comparison.baseline.estimate(comparison.metric).mean
+    without = comparison.baseline.estimate(comparison.metric.name).mean
     room = f"Without distillation the student reaches {percent(without)}, its teacher {percent(comparison.teacher)}."
     others = [method for method in comparison.methods if method is not vkd]
     # The two that the claim rests on come first.
@@ -80,10 +80,10 @@ def _picture(comparison: Comparison, vkd: Method) -> Figure:
     picture = blank(9, 3.8)
     left, right = picture.subplots(1, 2)
     methods = comparison.methods
-    values = [method.estimate(comparison.metric) for method in methods]
+    values = [method.estimate(comparison.metric.name) for method in methods]
     dots(left, [method.name for method in methods], values, [colour(method.name) for method in methods], scale=100)
     left.axvline(100 * comparison.teacher, color="#5b6570", linestyle=":", linewidth=1.2)
-    left.set(xlabel=f"test {comparison.metric}, % (dotted: teacher)", title="Each method")
+    left.set(xlabel=f"test {comparison.metric.name}, % (dotted: teacher)", title="Each method")
     others = [method for method in methods if method is not vkd and method is not comparison.baseline]
     gains = [comparison.gain(vkd, over=method) for method in others]
     dots(right, [method.name for method in others], gains, [colour(method.name) for method in others], scale=100)

@@ -4,8 +4,8 @@ from itertools import product
 
 from matplotlib.figure import Figure
 
-from distill.compare import Entry
 from distill.config import ClassificationConfig
+from distill.grid import Entry
 from distill.report.picture import blank, tidy
 from distill.report.table import Table, plus_minus
 from distill.reproduce.experiment import Experiment, Finding, Study
@@ -28,7 +28,7 @@ def needed(config: ClassificationConfig) -> list[Entry]:
 def analyse(study: Study) -> Finding:
     """Take the grid's differences along both axes, paired by seed."""
     cells = {cell: study.method(_cell(*cell).name) for cell in _cells()}
-    metric = study.comparison.metric
+    metric = study.comparison.metric.name
     values = {cell: method.estimate(metric) for cell, method in cells.items()}
     steps = [(("vkd", each), ("linear", each)) for each in _NORMALISATIONS]
     steps += [(("vkd", _PAPERS), (each, _PAPERS)) for each in _OTHERS]
@@ -62,7 +62,7 @@ def _said(cell: tuple[str, str]) -> str:
 
 
 def _table(study: Study, cells: dict[tuple[str, str], Method]) -> Table:
-    metric = study.comparison.metric
+    metric = study.comparison.metric.name
     said = {cell: plus_minus(method.estimate(metric)) for cell, method in cells.items()}
     rows = [[_LABELS[name], *(said.get((name, each), "") for each in _NORMALISATIONS)] for name in _LABELS]
     without = plus_minus(study.comparison.baseline.estimate(metric))
@@ -73,7 +73,7 @@ def _table(study: Study, cells: dict[tuple[str, str], Method]) -> Table:
 def _picture(study: Study, cells: dict[tuple[str, str], Method]) -> Figure:
     picture = blank(7.5, 3.8)
     axes = picture.subplots()
-    metric = study.comparison.metric
+    metric = study.comparison.metric.name
     for place, name in enumerate(_LABELS):
         shown = [(column, cells[name, each]) for column, each in enumerate(_NORMALISATIONS) if (name, each) in cells]
         values = [method.estimate(metric) for _, method in shown]

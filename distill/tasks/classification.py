@@ -14,17 +14,18 @@ from distill.distillation import FeatureDistillation
 from distill.distilled import Distilled
 from distill.errors import RecipeError
 from distill.evaluation import evaluate
+from distill.metric import ACCURACY
 from distill.models import Backbone
 from distill.processes import Processes
 from distill.projector import Projector
 from distill.task import RecipeTask, seeded
-from distill.teacher import build, taught_by
+from distill.teacher import build, recipe_of, taught_by
 
 
 class Classification(RecipeTask):
     """The student's run. With alpha = gamma = 0 no teacher is run: the baseline is the labels alone."""
 
-    metric = "accuracy"
+    metric = ACCURACY
     config: ClassVar = ClassificationConfig
     methods: ClassVar[Mapping[str, Mapping[str, Any]]] = methods.METHODS
 
@@ -107,6 +108,14 @@ class Classification(RecipeTask):
             return []
         images = f"Every distilled run also sees {config.data.unlabelled} training images a step without their labels"
         return [f"{images}; the run without distillation has no use for them, so its steps are cheaper."]
+
+    @classmethod
+    def idle(cls, config: ClassificationConfig) -> list[str]:
+        return classification.idle(config)
+
+    @classmethod
+    def teacher_of(cls, config: ClassificationConfig) -> str:
+        return recipe_of(config)
 
     @classmethod
     def method_of(cls, config: ClassificationConfig) -> str:

@@ -3,12 +3,19 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from small_runs import SMALL
+from small_runs import SMALL, Killed, small
 
-from distill import cli
+from distill import cli, tuning
+from distill import compare as comparing
 from distill.checkpoint import load, paths
+from distill.compare import compare
+from distill.errors import NonFiniteLossError
+from distill.grid import Entry, parse
+from distill.report.table import table
+from distill.results import BASELINE, Comparison
 
 WORDS = ["compare", "classification", "--recipe", "digits", *SMALL, "--parameterisation", "cayley,riemannian"]
 
@@ -16,13 +23,13 @@ WORDS = ["compare", "classification", "--recipe", "digits", *SMALL, "--parameter
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compare") / "run"
-    assert cli.main([*WORDS, "--seeds", "2", "--run", str(folder)]) == 0
+    assert cli.main([*WORDS, "--seeds", "2", "--latex", "--run", str(folder)]) == 0
     return folder
 
 
 def figures(folder: Path) -> dict[str, list[tuple[float, float]]]:
     methods = json.loads((folder / "comparison.json").read_text())["methods"]
-    return {name: [(run["accuracy"], run["test_loss"]) for run in runs] for name, runs in methods.items()}
+    return {name: [(run["accuracy"], run["test_loss"]) for run in method["runs"]] for name, method in methods.items()}
 
 
 def test_every_method_has_every_seed_and_the_page_shows_all(finished: Path) -> None:
@@ -30,6 +37,14 @@ def test_every_method_has_every_seed_and_the_page_shows_all(finished: Path) -> N
     assert {len(runs) for runs in figures(finished).values()} == {2}
     page = (finished / "report.html").read_text()
     assert all(name in page for name in figures(finished))
+    assert len((finished / "comparison.csv").read_text().splitlines()) == 1 + 4 * 2
+
+
+def test_the_same_comparison_again_is_the_same_table(finished: Path, tmp_path: Path) -> None:
+    assert cli.main([*WORDS, "--seeds", "2", "--latex", "--run", str(tmp_path / "run")]) == 0
+    before, after = ((folder / "table.tex").read_text().splitlines() for folder in (finished, tmp_path / "run"))
+    assert before[1:] == after[1:]  # the first line is the command, with its folder
+    assert r"\toprule" in before
 
 
 def test_an_interrupted_comparison_resumes_to_the_same_figures(finished: Path, tmp_path: Path) -> None:
@@ -40,6 +55,85 @@ def test_an_interrupted_comparison_resumes_to_the_same_figures(finished: Path, t
     shutil.rmtree(copy / "runs/riemannian/seed-1")
     assert cli.main([*WORDS, "--seeds", "2", "--run", str(copy), "--resume"]) == 0
     assert figures(copy) == figures(finished)
+
+
+def small_comparison(folder: Path, *keys: str, tunes_rate: bool = False, resume: bool = False) -> Comparison:
+    pairs = zip(SMALL[::2], SMALL[1::2], strict=True)  # a key that is given twice would span a grid
+    others = [word for flag, value in pairs if flag not in keys for word in (flag, value)]
+    config, methods = parse("classification", "digits", [*others, *keys])
+    options: dict[str, Any] = {"command": ["distill"], "tunes_rate": tunes_rate, "resume": resume}
+    return compare("classification", "digits", config, methods, range(1), folder, **options)
+
+
+def rates(comparison: Comparison) -> dict[str, list[tuple[float, str, float]]]:
+    return {
+        method.name: [(trial.rate, trial.budget, trial.value) for trial in method.tuning.trials]
+        for method in comparison.methods
+        if method.tuning
+    }
+
+
+def test_rates_are_tuned_within_a_run_s_budget_and_a_killed_tuning_comes_to_the_same(tmp_path: Path) -> None:
+    keys = ["--projector", "linear", "--budget", "steps:90", "--evaluations", "2"]
+    whole = small_comparison(tmp_path / "whole", *keys, tunes_rate=True)
+    assert list(rates(whole)) == [BASELINE, "linear"]
+    for method in whole.methods:
+        assert method.tuning is not None
+        assert method.tuning.steps == 90
+        assert method.tuning.seed == 1
+        budgets = [trial.budget for trial in method.tuning.trials]
+        assert budgets == [*["steps:6"] * 5, *["steps:10"] * 3, *["steps:15"] * 2]
+        best = max(method.tuning.trials[-2:], key=lambda trial: trial.value)
+        assert method.tuning.rate == best.rate
+        config = (tmp_path / "whole" / "runs" / method.name.replace(" ", "-") / "seed-0" / "config.yaml").read_text()
+        assert f"lr: {best.rate}" in config
+
+    killed = tmp_path / "killed"
+    shutil.copytree(tmp_path / "whole", killed)
+    shutil.rmtree(killed / "runs")
+    shutil.rmtree(killed / "tuning" / "linear" / "best-2")
+    for lost in ("summary.json", "tuning/linear/best-3/lr-0.01/summary.json"):
+        (killed / lost).unlink()
+    again = small_comparison(killed, *keys, tunes_rate=True, resume=True)
+    assert rates(again) == rates(whole)
+    assert table(again).rows == table(whole).rows
+
+
+def test_a_rate_that_diverges_is_out_and_ties_go_to_the_recipe_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(task: str, config: Any, folder: Path, **rest: Any) -> dict[str, Any]:
+        if config.optimiser.lr > 0.05:
+            raise NonFiniteLossError(3, {"loss": float("nan")}, [1], None)
+        return {"accuracy": 0.5, "steps": 1, "train_seconds": 1.0}
+
+    monkeypatch.setattr(tuning, "train", trained)
+    entry = Entry("linear", {})
+    found = tuning.tune("classification", small(), [entry], 5, tmp_path, {"linear": tmp_path / "teacher"})["linear"]
+    assert found.rate == small().optimiser.lr
+    assert [trial.rate for trial in found.trials if trial.value != trial.value] == [0.1]
+    assert [trial.rate for trial in found.trials[-2:]] == [0.01, 0.0316228]
+
+
+def test_teachers_that_differ_have_folders_of_their_own(tmp_path: Path) -> None:
+    found = small_comparison(tmp_path / "run", "--teacher.width", "4,8", "--projector", "linear")
+    assert [method.name for method in found.methods] == [BASELINE, "teacher.width 4", "teacher.width 8"]
+    first, second = ((tmp_path / "run" / f"teacher-{number}" / "config.yaml").read_text() for number in (1, 2))
+    assert "width: 4" in first
+    assert "width: 8" in second
+
+
+def test_every_job_is_known_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, str]] = []
+
+    def trained(task: str, config: Any, folder: Path, **rest: Any) -> None:
+        seen.append((config.seed, folder.parent.name))
+        raise Killed
+
+    monkeypatch.setattr(comparing, "train", trained)
+    with pytest.raises(Killed):
+        small_comparison(tmp_path / "run", "--projector", "linear")
+    assert seen == [(0, "no-distillation")]
 
 
 def test_methods_of_one_seed_start_from_the_same_weights(tmp_path: Path) -> None:
@@ -62,6 +156,8 @@ def test_methods_of_one_seed_start_from_the_same_weights(tmp_path: Path) -> None
         (["--alpha", "0"], "alpha"),
         (["--seeds", "0"], "--seeds"),
         (["--seed", "3"], "--seed"),
+        (["--calibration", "nowhere.json"], "nowhere.json"),
+        (["--optimiser.lr", "1e-3,1e-2", "--tune-lr"], "--tune-lr"),
     ],
 )
 def test_what_cannot_be_compared_is_one_sentence(

@@ -19,6 +19,7 @@ from distill import checkpoint, projector
 from distill.config import Optimiser
 from distill.errors import InterruptedRunError, NonFiniteLossError, RunFolderError
 from distill.loop import fit
+from distill.metric import Metric
 from distill.processes import Processes
 from distill.run_folder import RunFolder
 from distill.schedule import Schedule
@@ -39,7 +40,7 @@ class Quadratic(nn.Module):
 class Toy(Task):
     """A task without data; `before(step)` runs before each batch and may misbehave."""
 
-    metric = "closeness"
+    metric = Metric("closeness", "closeness")
 
     def __init__(self, before: Callable[[int], float] = lambda step: 0.0):
         self.module, self.before, self.evaluated = Quadratic(), before, 0

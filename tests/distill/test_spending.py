@@ -16,6 +16,7 @@ from distill.budget import STEPS, UNITS, meter, model
 from distill.config import Optimiser
 from distill.errors import RecipeError, StepMemoryError
 from distill.loop import _Trainer, fit
+from distill.metric import Metric
 from distill.processes import Processes
 from distill.run_folder import RunFolder, read_charges, read_summary
 from distill.schedule import Schedule
@@ -39,7 +40,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 class Slow(Task):
     """A task whose batch takes 1 s and whose evaluation 1000 s of a clock."""
 
-    metric = "closeness"
+    metric = Metric("closeness", "closeness")
 
     def __init__(self, clock: list[float], *, growing: bool = False):
         self.module = Product()

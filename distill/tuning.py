@@ -1,0 +1,71 @@
+"""The learning rate of each method, by successive halving within the budget of one run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from distill import budget, tasks
+from distill.config import Config, changed
+from distill.errors import NonFiniteLossError
+from distill.grid import Entry
+from distill.jobs import Job
+from distill.metric import Metric
+from distill.progress import progress_bar
+from distill.results import Trial, Tuning
+from distill.train import train
+from stiefel.errors import NonFiniteError
+
+# Candidates over the config's own rate, the nearest first, which wins ties; half a decade is about the width of the
+# plateau of rates that do equally well.
+_FACTORS = tuple(10.0**power for power in (0, 0.5, -0.5, 1, -1))
+# How many candidates go on in each rung; a rung spends a third of a run's budget, evenly.
+_RUNGS = (5, 3, 2)
+
+
+def tune(
+    task: str, config: Config, methods: Sequence[Entry], seed: int, folder: Path, teachers: Mapping[str, Path]
+) -> dict[str, Tuning]:
+    """Return each method's learning rate, by what its trials reach with `seed` on the held-out data.
+
+    Five rates, a decade to either side of the config's, get a fifteenth of the run's budget each; the best three a
+    ninth; the best two a sixth: one run's budget in all. Every trial is a run of its own with its schedule whole, so
+    short trials favour rates that are quick rather than good: what they choose is alike for all methods, not best.
+    Trials are run folders under `folder`; those that are finished are read, so a killed tuning comes to the same.
+
+    Raises: what `train` raises, but for a loss that isn't finite: such a rate is out.
+    """
+    metric = tasks.get(task).metric
+    with progress_bar() as progress:
+        bar = progress.add_task("learning rates", total=len(methods) * sum(_RUNGS))
+        found = {}
+        for method in methods:
+            own = replace(changed(config, method.keys), seed=seed)
+            rates = [float(f"{factor * own.optimiser.lr:.6g}") for factor in _FACTORS]
+            trials: list[Trial] = []
+            for count in _RUNGS:
+                rung = []
+                for rate in rates[:count]:
+                    share = budget.parse(own.budget).share(len(_RUNGS) * count)
+                    trial = replace(changed(own, {"optimiser.lr": rate}), budget=share, evaluations=1)
+                    path = folder / method.slug / f"best-{count}" / f"lr-{rate:g}"
+                    rung.append(_tried(Job(task, trial, path, teachers[method.name]), metric))
+                    progress.advance(bar)
+                rates = [trial.rate for trial in sorted(rung, key=lambda trial: _rank(trial, metric))]
+                trials += rung
+            found[method.name] = Tuning(rates[0], seed, trials)
+    return found
+
+
+def _tried(job: Job, metric: Metric) -> Trial:
+    rate, text = job.config.optimiser.lr, job.config.budget
+    try:
+        summary = train(job.task, job.config, job.folder, teacher_folder=job.teacher_folder, resume=True)
+    except (NonFiniteLossError, NonFiniteError):
+        return Trial(rate, text, math.nan, 0, 0.0)
+    return Trial(rate, text, summary[metric.name], summary["steps"], summary["train_seconds"])
+
+
+def _rank(trial: Trial, metric: Metric) -> tuple[bool, float]:
+    """Return what sorts the best trial first and those that diverged last."""
+    return math.isnan(trial.value), -metric.gain(trial.value, 0.0)
