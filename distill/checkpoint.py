@@ -53,6 +53,11 @@ def paths(folder: Path) -> list[Path]:
     return sorted(path for path in found if re.fullmatch(r"step-\d{8,}\.pt", path.name))
 
 
+def step_of(path: Path) -> int:
+    """Return the step that a checkpoint was written after."""
+    return int(path.stem.removeprefix("step-"))
+
+
 def load_weights(module: nn.Module, source: Path) -> dict[str, Any]:
     """Load a checkpoint's weights, of a run folder the last one's, into `module`, and return its whole state.
 

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 import stiefel
 from distill import budget, cache, data, layers, losses, models, normalise, projector
-from distill.config import HEADS, TEACHER_LABELS, TOKENS, ClassificationConfig, Data
+from distill.config import HEADS, SCHEDULES, TEACHER_LABELS, TOKENS, ClassificationConfig, Data
 from distill.data import transforms
 from distill.errors import RecipeError
 from distill.validation import at_least, check_optimiser, check_parts, check_seed
@@ -25,6 +25,7 @@ def choices() -> dict[str, Sequence[str]]:
         "data.augment": transforms.names(),
         "data.normalisation": tuple(transforms.NORMALISATIONS),
         "teacher.optimiser.name": stiefel.optim.names(),
+        "teacher.optimiser.schedule": SCHEDULES,
     }
 
 

@@ -7,15 +7,17 @@ from typing import Any, TypeVar
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 TOKENS = ("pooled", "dense")
+SCHEDULES = ("cosine", "constant")
 HEADS = ("own", "teacher")
 TEACHER_LABELS = ("soft", "hard")
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """name: adam, adamw or sgd. lr: peak of a cosine schedule. warmup: its share of the steps. clip_norm: 0 is off.
+    """name: adam, adamw or sgd. lr: its peak. warmup: its share of the steps. clip_norm: 0 is off.
 
     lr_batch: the batch that lr is meant for; another trains at lr · data.batch_size / lr_batch. 0 takes lr as it is.
+    schedule: after the warm-up, a cosine down to a hundredth or constant. beta1, beta2: of Adam's averages.
     """
 
     name: str = "adamw"
@@ -24,6 +26,9 @@ class Optimiser:
     weight_decay: float = 0.05
     warmup: float = 0.05
     clip_norm: float = 1.0
+    schedule: str = "cosine"
+    beta1: float = 0.9
+    beta2: float = 0.999
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,15 @@ class Scale:
     devices: processes on this machine, each with a device and a slice of the batch of its own; under torchrun or
     SLURM their number is taken from there. shard_teacher: its weights are spread over the processes (FSDP) instead of
     held by each. accumulate: parts that a slice is worked off in. average: decay of an
-    exponential moving average of the student, evaluated beside it; 0 for none. checkpointing: activations are
-    computed again in the backward pass instead of kept. compile: by torch.compile.
+    exponential moving average of the student, evaluated beside it; 0 for none. average_start: steps that it waits
+    for. checkpointing: activations are computed again in the backward pass instead of kept. compile: by torch.compile.
     """
 
     devices: int = 1
     shard_teacher: bool = False
     accumulate: int = 1
     average: float = 0.0
+    average_start: int = 0
     checkpointing: bool = False
     compile: bool = False
 

@@ -155,6 +155,18 @@ class NonFiniteLossError(DistillError):
         )
 
 
+class CollapsedRunError(DistillError):
+    """A run that goes on with finite losses and can't recover."""
+
+    def __init__(self, step: int, what: str, checkpoint: Path | None):
+        self.step, self.what, self.checkpoint = step, what, checkpoint
+        last = f"the last good checkpoint is {checkpoint}" if checkpoint else "there is no good checkpoint left"
+        super().__init__(
+            f"expected a game that goes on, got {what} at step {step}; {last}; "
+            "lower optimiser.lr, or augment what the discriminator sees"
+        )
+
+
 class InterruptedRunError(DistillError):
     """A run that the user stopped; it can be resumed."""
 

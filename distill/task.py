@@ -1,8 +1,9 @@
 """The contract of a task: a batch in, a dictionary with "loss" out, and an evaluation. `fit` knows nothing more."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,28 @@ from torch import Tensor, nn
 from distill.config import Config
 from distill.metric import Metric
 from distill.processes import Processes
+
+ALONE = "module"
+
+
+@dataclass(frozen=True)
+class Player:
+    """What one optimiser trains, and by what.
+
+    module: its `forward(batch)` returns a dictionary of scalars with the key "loss". trained: the modules whose
+    parameters this loss moves; it leaves no gradient on any other player's.
+    """
+
+    module: nn.Module
+    trained: nn.Module
+
+
+@dataclass(frozen=True)
+class Ailment:
+    """Why a run is past saving though its losses are finite. steps: how many it has been so."""
+
+    what: str
+    steps: int
 
 
 class Task(ABC):
@@ -42,6 +65,22 @@ class Task(ABC):
     @abstractmethod
     def indices(self, step: int) -> list[int]:
         """Return which training examples a step's batch holds, all processes' together."""
+
+    def players(self) -> Mapping[str, Player]:
+        """Return who is trained, each with an optimiser of its own: `module` alone, unless a task is a game."""
+        return {ALONE: Player(self.module, self.module)}
+
+    def turns(self, batch: dict[str, Tensor]) -> Iterable[tuple[str, dict[str, Tensor]]]:
+        """Yield the updates that a step is made of, in order: which player's, and its part of the step's batch."""
+        yield ALONE, batch
+
+    def ailment(self, losses: Mapping[str, float]) -> Ailment | None:
+        """Return what is wrong after a step with these finite losses; None if nothing is."""
+        return None
+
+    def depict(self, folder: Path, step: int) -> None:
+        """Write pictures of what the current weights do into a run's folder, where there is anything to see."""
+        return None
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
         """Return the modules whose share of a step's cost is told apart, each called as a module in `forward`."""

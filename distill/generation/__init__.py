@@ -1,1 +1,1 @@
-"""Data-limited image generation: what a GAN learns from, and how it is judged."""
+"""Data-limited image generation: what a GAN learns from, its networks and game, and how it is judged."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from distill.config import Config, Optimiser
+from distill.generation.game_config import Game
 
 DISTILLATIONS = ("vkd", "kd_dlgan")
 PREPROCESSINGS = ("clip", "published")
@@ -118,6 +119,7 @@ class GenerationConfig(Config):
     data: GenerationData = field(default_factory=GenerationData)
     teacher: GenerationTeacher = field(default_factory=GenerationTeacher)
     metrics: Metrics = field(default_factory=Metrics)
+    game: Game = field(default_factory=Game)
 
     @property
     def batch_size(self) -> int:
