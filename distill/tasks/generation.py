@@ -1,6 +1,7 @@
 """Generation: a GAN learns from few images, its discriminator from a frozen teacher too."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +14,9 @@ from torch import Tensor, nn
 from distill.data import Source
 from distill.generation import distillation, game_rules, methods, teachers, validation
 from distill.generation.config import GenerationConfig
-from distill.generation.data import real_images, source_keys
+from distill.generation.data import real_images, source_keys, write_names
 from distill.generation.encoders import Encoder
-from distill.generation.extractors import Extractor
+from distill.generation.extractors import Extractor, spread
 from distill.generation.game import CHANCES, Game
 from distill.generation.metrics import judge
 from distill.generation.models import build
@@ -37,16 +38,17 @@ _WAYS, _STOPS = 4, 8
 class Generation(RecipeTask):
     """A step is `game.turns` updates of the discriminator, then one of the generator."""
 
+    metric = Metric("fid", "Fréchet distance", is_higher_better=False)
     config: ClassVar = GenerationConfig
     methods: ClassVar[Mapping[str, Mapping[str, Any]]] = methods.METHODS
 
     def __init__(self, config: GenerationConfig, encoder: Encoder, judge_folder: Path | None, processes: Processes):
         self.settings, self.processes, self._judge_folder = config, processes, judge_folder
-        # Whose figures are judged: the moving average's, where there is one.
-        name = "average_fid" if config.scale.average else "fid"
-        self.metric = Metric(name, "Fréchet distance", is_higher_better=False)
+        if config.scale.average:  # then the moving average's samples are judged
+            self.metric = replace(self.metric, name="average_fid")
         train, reference = real_images(config.data, seed=config.seed, reference=config.metrics.reference)
         train, self.reference = (images.to(str(processes.device)) for images in (train, reference))
+        self.train = train
         batches = train.batches(config.data.batch_size, config.seed, source_keys(config.data))
         self.batches = batches if processes.world == 1 else batches.shard(processes.rank, processes.world)
         self.classes = train.classes if config.game.conditional else 0
@@ -100,6 +102,7 @@ class Generation(RecipeTask):
         return figures | ({} if self.game.distillation is None else self.game.distillation.figures())
 
     def depict(self, folder: Path, step: int) -> None:
+        write_names(self.train, folder / "images.txt")
         images = torch.cat(list(self.samples(_GRID)))
         save_grid(images, int(_GRID**0.5), folder / "samples" / f"step-{step:08d}.png")
         first, last = self._latents(2 * _WAYS).chunk(2)
@@ -151,7 +154,8 @@ class Generation(RecipeTask):
 
     def _judged(self) -> dict[str, float]:
         keys = self.settings.metrics
-        real = (batch["pixels"] for batch in self.reference.evaluation(_BATCH))
+        compared = self.reference.subset(spread(len(self.reference), keys.samples))
+        real = (batch["pixels"] for batch in compared.evaluation(_BATCH))
         return judge(self._extractor, real, self.samples(keys.samples), keys)
 
     @torch.no_grad()
