@@ -7,12 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+_PARAMETRISED = ".parametrizations."
+
 
 class Average:
     """θ̄ ← d·θ̄ + (1 − d)·θ over a module's parameters and floating-point buffers.
 
     d = min(decay, (1 + t)/(10 + t)) at step t, so that short runs aren't averages of their start (TensorFlow's rule).
     With a `start` above 0 it is BigGAN's rule instead: the weights themselves before that step, then d = decay.
+    A parametrisation's buffers are left as the module has them: they belong to its present weight. Averaged vectors of
+    a power iteration shrink, and gave BigGAN's weights a spectral norm of up to 1.32 instead of 1.
     Made for what is kept after training: a weight that is its own free tensor (`riemannian`, `landing`) would leave
     the manifold by being averaged.
     """
@@ -53,7 +57,8 @@ class Average:
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         yield from self.module.named_parameters()
-        yield from ((name, each) for name, each in self.module.named_buffers() if each.is_floating_point())
+        buffers = ((name, each) for name, each in self.module.named_buffers() if _PARAMETRISED not in f".{name}")
+        yield from ((name, each) for name, each in buffers if each.is_floating_point())
 
     @torch.no_grad()
     def _swap(self) -> None:

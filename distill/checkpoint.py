@@ -47,6 +47,11 @@ def load(path: Path) -> dict[str, Any]:
     return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
 
 
+def load_average(module: nn.Module, state: dict[str, Any]) -> None:
+    """Put the moving average of a checkpoint's state into the module that is kept."""
+    module.load_state_dict(state["average"]["averages"], strict=False)  # it has no integer buffers
+
+
 def paths(folder: Path) -> list[Path]:
     """Return the checkpoints of a run folder, oldest first."""
     found = (folder / "checkpoints").glob("step-*.pt")

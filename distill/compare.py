@@ -12,6 +12,7 @@ from distill.budget import sheet
 from distill.budget.explain import explain
 from distill.config import Config, changed
 from distill.environment import environment
+from distill.errors import CollapsedRunError, DistillError, NonFiniteLossError
 from distill.grid import Entry
 from distill.jobs import Job
 from distill.progress import progress_bar
@@ -78,9 +79,10 @@ def run_all(
 ) -> Comparison:
     """Run every method with every seed, seed by seed, under `folder`, and return what they found.
 
-    A run that is finished is read, one that was interrupted goes on, any other begins.
+    A run that is finished is read, one that was interrupted goes on, any other begins. One that is lost (a collapsed
+    game, a loss of NaN) doesn't stop the others: its seed is left out of every method, and a note says so.
 
-    Raises: what `train` raises.
+    Raises: what `train` raises; the error of a lost run where no seed is left.
     """
     teachers = teacher_folders(task, config, methods, folder)
     jobs = [
@@ -93,22 +95,29 @@ def run_all(
         for seed in seeds
         for method in methods
     ]
+    lost: list[tuple[Job, DistillError]] = []
     with progress_bar() as progress:
         bar = progress.add_task("all runs", total=len(jobs))
         for job in jobs:
-            train(job.task, job.config, job.folder, teacher_folder=job.teacher_folder, resume=True)
+            try:
+                train(job.task, job.config, job.folder, teacher_folder=job.teacher_folder, resume=True)
+            except (CollapsedRunError, NonFiniteLossError) as error:
+                lost.append((job, error))
             progress.advance(bar)
+    left = [seed for seed in seeds if all(job.config.seed != seed for job, _ in lost)]
+    if not left:
+        raise lost[0][1]
     kind = tasks.get(task)
     return Comparison(
         task=task,
         recipe_name=recipe_name,
         budget=", ".join(dict.fromkeys(changed(config, method.keys).budget for method in methods)),
         metric=kind.metric,
-        methods=[_method(folder, method, seeds, teachers[method.name], kind.metric.name) for method in methods],
+        methods=[_method(folder, method, left, teachers[method.name], kind.metric.name) for method in methods],
         recipe=to_yaml(config),
         environment=environment(),
         command=shlex.join(command),
-        notes=kind.notes(config),
+        notes=[*kind.notes(config), *(f"Seed {job.config.seed} is left out: {error}." for job, error in lost)],
     )
 
 

@@ -155,10 +155,12 @@ class _Trainer:
         return summary
 
     def _evaluate(self) -> dict[str, float]:
-        figures = self.task.evaluate()
+        is_average_alone = self.average is not None and self.task.is_average_judged
+        figures = {} if is_average_alone else self.task.evaluate()
         with self.average.applied() if self.average is not None else nullcontext():
             if self.average is not None:
-                figures |= {f"average_{name}": value for name, value in self.task.evaluate().items()}
+                prefix = "" if is_average_alone else "average_"
+                figures |= {f"{prefix}{name}": value for name, value in self.task.evaluate().items()}
             if self.processes.is_first:
                 self.task.depict(self.run.path, self.step)
         return figures

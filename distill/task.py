@@ -43,12 +43,14 @@ class Task(ABC):
     module: everything that is trained, the projector and the loss included, behind one `forward(batch)` that
     returns a dictionary of scalars with the key "loss". One forward, so that wrapping it (DDP, compile) wraps all.
     kept: the part of it that is kept after training, and averaged where an average is asked for.
-    metric: the figure of `evaluate` that ranks runs.
+    metric: the figure of `evaluate` that ranks runs. is_average_judged: whether a moving average's figures, where
+    there is one, stand for the run, instead of beside those of the last weights.
     """
 
     module: nn.Module
     kept: nn.Module
     metric: Metric
+    is_average_judged: bool = False
 
     @property
     @abstractmethod
@@ -99,11 +101,14 @@ class RecipeTask(Task):
     """A task that recipes describe, and the command line knows by name.
 
     config: the dataclass of its recipes. methods: sets of recipe keys by name, for `--method`; those that fix the
-    most keys stand first, and `none` goes without distillation.
+    most keys stand first, and `none` goes without distillation. compared: the methods that a comparison takes where
+    no key says what varies; none for projectors and parameterisations. short: flags that stand for an inner key.
     """
 
     config: ClassVar[type[Config]]
     methods: ClassVar[Mapping[str, Mapping[str, Any]]]
+    compared: ClassVar[Sequence[str]] = ()
+    short: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     @abstractmethod

@@ -20,6 +20,17 @@ def choices() -> dict[str, Sequence[str]]:
     }
 
 
+def idle(config: GenerationConfig) -> list[str]:
+    """Return the keys that change nothing in a run of this config."""
+    vkd, kd_dlgan = ["projector", "normalise", "loss", "whitening"], ["kd_dlgan"]
+    if config.alpha == 0:
+        return ["distillation", "parameterisation", "teacher", *vkd, *kd_dlgan]
+    if config.distillation == "kd_dlgan":
+        return ["parameterisation", *vkd]
+    found = kd_dlgan if config.projector == "orthogonal" else [*kd_dlgan, "parameterisation"]
+    return found if config.normalise == "whiten" else [*found, "whitening"]
+
+
 def validate(config: GenerationConfig) -> None:
     """Check the game, and what a game can't do.
 

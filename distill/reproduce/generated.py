@@ -56,9 +56,8 @@ def entry_name(method: str, fraction: float) -> str:
 
 
 def values(study: Study, name: str, key: str) -> list[float]:
-    """Return a figure of a method's runs, a number a seed: of the moving average's samples where there is one."""
-    method = study.method(name)
-    return method.values(f"average_{key}" if method.has(f"average_{key}") else key)
+    """Return a figure of a method's runs, a number a seed."""
+    return study.method(name).values(key)
 
 
 def below(study: Study, method: str, over: str, key: str = "fid") -> dict[float, Estimate]:

@@ -1,7 +1,7 @@
 """Generation: a GAN learns from few images, its discriminator from a frozen teacher too."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,14 +38,17 @@ _WAYS, _STOPS = 4, 8
 class Generation(RecipeTask):
     """A step is `game.turns` updates of the discriminator, then one of the generator."""
 
-    metric = Metric("fid", "Fréchet distance", is_higher_better=False)
     config: ClassVar = GenerationConfig
     methods: ClassVar[Mapping[str, Mapping[str, Any]]] = methods.METHODS
+    compared: ClassVar = ("kd_dlgan", "vkd_standardise", "vkd_whiten")
+    short: ClassVar = {"fraction": "data.fraction"}
+    # Whose features the distance is in, the judge's label says.
+    metric = Metric("fid", "Fréchet distance", is_higher_better=False)
+    # The last weights of a game go up and down; published figures are the average's.
+    is_average_judged = True
 
     def __init__(self, config: GenerationConfig, encoder: Encoder, judge_folder: Path | None, processes: Processes):
         self.settings, self.processes, self._judge_folder = config, processes, judge_folder
-        if config.scale.average:  # then the moving average's samples are judged
-            self.metric = replace(self.metric, name="average_fid")
         train, reference = real_images(config.data, seed=config.seed, reference=config.metrics.reference)
         train, self.reference = (images.to(str(processes.device)) for images in (train, reference))
         self.train = train
@@ -127,6 +130,21 @@ class Generation(RecipeTask):
     def validate(cls, config: GenerationConfig) -> None:
         validation.validate(config)
         game_rules.validate(config)
+
+    @classmethod
+    def notes(cls, config: GenerationConfig) -> list[str]:
+        if config.metrics.extractor == "inception":
+            return []
+        return [f"The Fréchet distance is in the features of a {config.data.name} classifier, and is no FID."]
+
+    @classmethod
+    def idle(cls, config: GenerationConfig) -> list[str]:
+        return game_rules.idle(config)
+
+    @classmethod
+    def teacher_of(cls, config: GenerationConfig) -> str:
+        # The judge lies beside the teacher, and is made from the data too.
+        return str((asdict(config.teacher), asdict(config.metrics), config.data.name, config.data.path, config.device))
 
     @classmethod
     def prepare(cls, config: GenerationConfig, teacher_folder: Path, processes: Processes) -> "Generation":

@@ -43,7 +43,7 @@ def numbers(value: object) -> list[float]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all experiments of this file, which share its runs."""
+    """One folder for all experiments of this file; those of a task share its runs."""
     return tmp_path_factory.mktemp("reproduce")
 
 
@@ -51,6 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_experiment_ends_with_a_picture_its_figures_and_a_table(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    folder = folder / EXPERIMENTS[name].task
     assert cli.main(words(name, folder)) == 0
     printed = capsys.readouterr().out
     found = results(name, folder)
