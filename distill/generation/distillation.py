@@ -46,7 +46,7 @@ class VkD(Distillation):
 
     Both are normalised as one batch, so that whitening, if it is chosen, doesn't take the difference between real and
     generated images away.
-    Source: Miles et al., CVPR 2024, section 4.3; which statistics its whitening took is published nowhere.
+    Source: Miles et al., "VkD", CVPR 2024; which statistics its whitening took is published nowhere.
     """
 
     def __init__(self, student_dim: int, teacher_dim: int, config: GenerationConfig):
