@@ -17,7 +17,6 @@ from distill.distillation import FeatureDistillation
 from distill.errors import RecipeError
 from distill.generation.config import GenerationConfig
 from distill.normalise import Whiten
-from distill.normalise import build as build_normalisation
 from distill.projector import Projector
 
 _HIDDEN = 1024  # of KD-DLGAN's head: two linear layers without anything between
@@ -47,21 +46,19 @@ class VkD(Distillation):
 
     Both are normalised as one batch, so that whitening, if it is chosen, doesn't take the difference between real and
     generated images away.
-    Source: Miles et al., CVPR 2024, section 4.3; which statistics its whitening took is published nowhere.
+    Source: Miles et al., "VkD", CVPR 2024; which statistics its whitening took is published nowhere.
     """
 
     def __init__(self, student_dim: int, teacher_dim: int, config: GenerationConfig):
         super().__init__()
         self.alpha = config.alpha
-        keys = config.whitening
+        is_whitened = config.normalise == "whiten"
         self.distillation = FeatureDistillation(
             student_dim,
             teacher_dim,
             projector=config.projector,
             by=config.parameterisation,
-            normalise=Whiten(teacher_dim, shrinkage=keys.shrinkage, momentum=keys.momentum, groups=keys.groups)
-            if config.normalise == "whiten"
-            else build_normalisation(config.normalise, teacher_dim),
+            normalise=whitening(config, teacher_dim) if is_whitened else config.normalise,
             loss=config.loss,
         )
 
@@ -109,6 +106,12 @@ class KDDLGANDistillation(Distillation):
 
     def _correlations(self, features: Tensor) -> Float[Tensor, "batch classes"]:
         return functional.normalize(features @ self.texts.T)
+
+
+def whitening(config: GenerationConfig, dim: int) -> Whiten:
+    """Return the recipe's whitening of features of a width."""
+    keys = config.whitening
+    return Whiten(dim, shrinkage=keys.shrinkage, momentum=keys.momentum, groups=keys.groups)
 
 
 def _spread(rows: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:

@@ -40,15 +40,13 @@ class Extractor(nn.Module, ABC):
 class ClassifierExtractor(Extractor):
     """The pooled features of a classifier of ours or a library's; never plain FID.
 
-    where: what the classifier was trained on, as the label says it. Images are resized to its size, and a grey image
-    is given to it as three equal channels if it wants three.
+    Images are resized to its size, and a grey image is given to it as three equal channels if it wants three.
     """
 
-    def __init__(self, classifier: Backbone, where: str):
+    def __init__(self, classifier: Backbone, label: str):
         super().__init__()
         self.classifier = frozen_on_half(classifier)
-        self.label = f"Fréchet distance in a {where} classifier's features"
-        self.dim = classifier.feature_dim
+        self.label, self.dim = label, classifier.feature_dim
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Extracted:
         output = self.classifier(fitted(images, self.classifier.image_size, self.classifier.channels))

@@ -93,7 +93,14 @@ def judge_of(config: GenerationConfig, folder: Path, processes: Processes) -> Ex
     if keys.extractor == "inception":
         return Inception(keys.weights).to(processes.device)
     judge = Teacher(width=keys.width, budget=keys.budget, seed=keys.seed, optimiser=Optimiser())
-    return ClassifierExtractor(_classifier(config, judge, folder, processes), config.data.name).to(processes.device)
+    classifier = _classifier(config, judge, folder, processes)
+    return ClassifierExtractor(classifier, distance_label(config)).to(processes.device)
+
+
+def distance_label(config: GenerationConfig) -> str:
+    """Return what the recipe's Fréchet distance is called: FID in Inception's features alone."""
+    is_inception = config.metrics.extractor == "inception"
+    return Inception.label if is_inception else f"Fréchet distance in a {config.data.name} classifier's features"
 
 
 def _classifier(config: GenerationConfig, teacher: Teacher, folder: Path, processes: Processes) -> Backbone:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from distill.data import Source
 from distill.generation import distillation, game_rules, methods, teachers, validation
 from distill.generation.config import GenerationConfig
-from distill.generation.data import real_images, source_keys
+from distill.generation.data import real_images, source_keys, write_names
 from distill.generation.encoders import Encoder
-from distill.generation.extractors import Extractor
+from distill.generation.extractors import Extractor, spread
 from distill.generation.game import CHANCES, Game
 from distill.generation.metrics import judge
 from distill.generation.models import build
@@ -51,6 +51,7 @@ class Generation(RecipeTask):
         self.settings, self.processes, self._judge_folder = config, processes, judge_folder
         train, reference = real_images(config.data, seed=config.seed, reference=config.metrics.reference)
         train, self.reference = (images.to(str(processes.device)) for images in (train, reference))
+        self.train = train
         batches = train.batches(config.data.batch_size, config.seed, source_keys(config.data))
         self.batches = batches if processes.world == 1 else batches.shard(processes.rank, processes.world)
         self.classes = train.classes if config.game.conditional else 0
@@ -104,6 +105,7 @@ class Generation(RecipeTask):
         return figures | ({} if self.game.distillation is None else self.game.distillation.figures())
 
     def depict(self, folder: Path, step: int) -> None:
+        write_names(self.train, folder / "images.txt")
         images = torch.cat(list(self.samples(_GRID)))
         save_grid(images, int(_GRID**0.5), folder / "samples" / f"step-{step:08d}.png")
         first, last = self._latents(2 * _WAYS).chunk(2)
@@ -170,7 +172,8 @@ class Generation(RecipeTask):
 
     def _judged(self) -> dict[str, float]:
         keys = self.settings.metrics
-        real = (batch["pixels"] for batch in self.reference.evaluation(_BATCH))
+        compared = self.reference.subset(spread(len(self.reference), keys.samples))
+        real = (batch["pixels"] for batch in compared.evaluation(_BATCH))
         return judge(self._extractor, real, self.samples(keys.samples), keys)
 
     @torch.no_grad()
