@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from distill import recipe as recipes
-from distill import tasks
 from distill.checkpoint import load_average, load_weights
 from distill.cli import options
 from distill.errors import RecipeError
@@ -28,7 +27,9 @@ def _sample(arguments: argparse.Namespace, keys: list[str], words: list[str]) ->
     task_name, config = recipes.read(run / "config.yaml")
     if task_name != "generation":
         raise RecipeError("task", "a run of generation", task_name, cure="give the folder of one")
-    task = tasks.get(task_name).untaught(config)
+    from distill.tasks.generation import Generation  # what only this command needs
+
+    task = Generation.untaught(config)
     state = load_weights(task.module, arguments.source)
     if "average" in state:  # it is what the run's figures are of
         load_average(task.kept, state)

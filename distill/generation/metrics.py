@@ -63,7 +63,7 @@ def frechet_distance(real: Float[Tensor, "n dim"], fake: Float[Tensor, "m dim"])
     Source: Heusel et al., "GANs trained by a two time-scale update rule", NeurIPS 2017.
     """
     fid = extras.load("torchmetrics.image.fid", needed_by="fid")
-    metric = fid.FrechetInceptionDistance(feature=_Given(real.shape[1]))
+    metric = fid.FrechetInceptionDistance(feature=_Given(real.shape[1]), sync_on_compute=False)
     metric.update(real.double(), real=True)
     metric.update(fake.double(), real=False)
     return float(metric.compute())
@@ -79,7 +79,9 @@ def kernel_distance(real: Float[Tensor, "n dim"], fake: Float[Tensor, "m dim"]) 
     size = min(_KID_SIZE, len(real), len(fake))
     with warnings.catch_warnings(), seeded(_SUBSETS_SEED):  # the subsets are drawn from torch's own generator
         warnings.simplefilter("ignore", UserWarning)  # that it keeps all features, which are here already
-        metric = kid.KernelInceptionDistance(feature=_Given(real.shape[1]), subsets=_KID_SUBSETS, subset_size=size)
+        metric = kid.KernelInceptionDistance(
+            feature=_Given(real.shape[1]), subsets=_KID_SUBSETS, subset_size=size, sync_on_compute=False
+        )
         metric.update(real.double(), real=True)
         metric.update(fake.double(), real=False)
         return float(metric.compute()[0])
@@ -93,7 +95,7 @@ def inception_score(logits: Float[Tensor, "n classes"]) -> float:
     inception = extras.load("torchmetrics.image.inception", needed_by="inception score")
     with warnings.catch_warnings(), seeded(_SUBSETS_SEED):
         warnings.simplefilter("ignore", UserWarning)
-        metric = inception.InceptionScore(feature=_Given(logits.shape[1]), splits=_SPLITS)
+        metric = inception.InceptionScore(feature=_Given(logits.shape[1]), splits=_SPLITS, sync_on_compute=False)
         metric.update(logits.double())
         return float(metric.compute()[0])
 

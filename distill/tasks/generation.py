@@ -19,7 +19,7 @@ from distill.generation.encoders import Encoder
 from distill.generation.extractors import Extractor, spread
 from distill.generation.game import CHANCES, Game
 from distill.generation.metrics import judge
-from distill.generation.models import build
+from distill.generation.models import Discriminator, Generator, build
 from distill.generation.pictures import between, save_grid
 from distill.generation.turns import DiscriminatorTurn, GeneratorTurn
 from distill.metric import Metric
@@ -213,7 +213,7 @@ class Generation(RecipeTask):
 
 
 def _game(
-    config: GenerationConfig, generator: nn.Module, discriminator: nn.Module, encoder: Encoder, train: Source
+    config: GenerationConfig, generator: Generator, discriminator: Discriminator, encoder: Encoder, train: Source
 ) -> Game:
     texts = None
     if config.alpha > 0 and config.distillation == "kd_dlgan":

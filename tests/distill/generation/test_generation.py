@@ -1,18 +1,26 @@
 """A generation run: both players learn, a killed one ends with the same bits, a lost game is stopped and named."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small_games import run_killed, run_small, small
+from small_games import SMALL, run_killed, run_small, small
 
-from distill import checkpoint
+from distill import checkpoint, grid
+from distill.cli import main
+from distill.compare import compare
 from distill.errors import CollapsedRunError, NonFiniteLossError, RecipeError
+from distill.generation.config import GenerationConfig
 from distill.generation.game import Game
-from distill.run_folder import read_records
+from distill.run_folder import read_records, read_summary
+from distill.task import Ailment
 from distill.tasks.generation import Generation
 
+LIMIT_SECONDS = 900
 METHODS = list(Generation.methods)
 
 
@@ -116,6 +124,58 @@ def test_penalties_are_due_at_their_steps_alone_and_change_the_price_of_a_step()
         losses |= players[name].module(part)
     assert {"r1", "path_deviation"} <= losses.keys()
     losses["loss"].backward()
+
+
+def test_two_processes_play_one_game(tmp_path: Path) -> None:
+    words = ["train", "generation", "--run", str(tmp_path / "run"), *SMALL, "--scale.devices", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "distill", *words],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("run folder") == 1
+    assert [record["step"] for record in figures(tmp_path / "run")] == [2, 4, 6]
+
+
+def test_a_sheet_of_samples_is_that_of_the_average(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_small(tmp_path / "run", "--method", "none")
+    assert main(["sample", str(tmp_path / "run"), "--out", str(tmp_path / "grid.png")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "grid.png")
+    assert (tmp_path / "grid.png").read_bytes() == (tmp_path / "run/samples/step-00000006.png").read_bytes()
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    summary = read_summary(tmp_path / "run")
+    assert f"{summary['fid']:.4g}" in capsys.readouterr().out
+
+
+def test_a_comparison_goes_on_where_a_game_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = [(1, "kd_dlgan")]
+    ailment = Generation.ailment
+
+    def collapse(task: Generation, losses: dict[str, float]) -> Ailment | None:
+        is_lost = (task.settings.seed, Generation.method_of(task.settings)) in lost
+        return Ailment("a discriminator that was told to", 1) if is_lost else ailment(task, losses)
+
+    monkeypatch.setattr(Generation, "ailment", collapse)
+    config, methods = grid.parse("generation", "digits", [*SMALL, "--method", "kd_dlgan"])
+    compared = compare("generation", "digits", config, methods, range(2), tmp_path / "one", command=["distill"])
+    assert [method.name for method in compared.methods] == ["no distillation", "kd_dlgan"]
+    assert compared.seeds == [0]
+    assert any("Seed 1 is left out" in note and "was told to" in note for note in compared.notes)
+    assert (tmp_path / "one/runs/no-distillation/seed-1/summary.json").exists()
+    lost.append((0, "kd_dlgan"))
+    with pytest.raises(CollapsedRunError):
+        compare("generation", "digits", config, methods, range(2), tmp_path / "all", command=["distill"])
+
+
+def test_a_comparison_of_generation_is_one_of_its_methods() -> None:
+    _, methods = grid.parse("generation", "digits", ["--fraction", "0.2"])
+    assert [method.name for method in methods] == ["no distillation", *Generation.compared]
+    config, _ = grid.parse("generation", "digits", ["--fraction", "0.2", "--method", "kd_dlgan"])
+    assert isinstance(config, GenerationConfig)
+    assert config.data.fraction == 0.2
 
 
 LOSSES = {"adversarial_loss": 1.5, "logit_real": 0.3, "logit_fake": -0.2}
