@@ -20,7 +20,7 @@ from distill.spectrum import effective_rank, spectrum
 from distill.task import seeded
 
 _SPLITS = 10  # of the Inception Score, as Salimans et al. have it
-_KID_SUBSETS, _KID_SIZE = 100, 1000
+_KID_SUBSETS, _KID_DRAWS, _KID_SIZE = 100, 10, 1000
 _SUBSETS_SEED = 0
 _LEAST = 2 * _SPLITS
 _ROWS = 1000  # of a block of distances; it bounds memory and changes no result
@@ -70,17 +70,20 @@ def frechet_distance(real: Float[Tensor, "n dim"], fake: Float[Tensor, "m dim"])
 
 
 def kernel_distance(real: Float[Tensor, "n dim"], fake: Float[Tensor, "m dim"]) -> float:
-    """Return KID: the squared maximum mean discrepancy by the cubic kernel, the mean of 100 subsets of up to 1000.
+    """Return KID: the squared maximum mean discrepancy by the cubic kernel, the mean over subsets of up to 1000.
 
-    Unbiased, and so below 0 now and then.
+    Each image is drawn ten times on average, in 100 subsets at most: as published for 10 000. Unbiased, and so below
+    0 now and then.
     Source: Bińkowski et al., "Demystifying MMD GANs", ICLR 2018.
     """
     kid = extras.load("torchmetrics.image.kid", needed_by="kid")
     size = min(_KID_SIZE, len(real), len(fake))
+    subsets = min(_KID_SUBSETS, _KID_DRAWS * max(len(real), len(fake)) // size)
     with warnings.catch_warnings(), seeded(_SUBSETS_SEED):  # the subsets are drawn from torch's own generator
         warnings.simplefilter("ignore", UserWarning)  # that it keeps all features, which are here already
+        # Only the first process judges: a metric that waited for the others would wait for ever.
         metric = kid.KernelInceptionDistance(
-            feature=_Given(real.shape[1]), subsets=_KID_SUBSETS, subset_size=size, sync_on_compute=False
+            feature=_Given(real.shape[1]), subsets=subsets, subset_size=size, sync_on_compute=False
         )
         metric.update(real.double(), real=True)
         metric.update(fake.double(), real=False)
@@ -127,16 +130,20 @@ def diversity(features: Float[Tensor, "n dim"]) -> float:
 
 
 def _inside(points: Tensor, support: Tensor, neighbours: int) -> Bool[Tensor, "n"]:
-    points, support = points.double(), support.double()
+    centre = support.double().mean(0)
+    points, support = points.double() - centre, support.double() - centre
+    # What products of float64 round off a squared distance: a copy at distance 0 stays inside a ball of radius 0.
+    largest = torch.stack([points.pow(2).sum(1).max(), support.pow(2).sum(1).max()]).max()
+    slack = 4 * points.shape[1] * torch.finfo(torch.float64).eps * largest
     # A point is its own nearest neighbour, so its k-th is the k + 1-th smallest distance.
-    blocks = [_distances(block, support) for block in support.split(_ROWS)]
-    radii = torch.cat([block.kthvalue(neighbours + 1, dim=1).values for block in blocks])
-    return torch.cat([(_distances(block, support) <= radii).any(1) for block in points.split(_ROWS)])
+    blocks = (_squared_distances(block, support) for block in support.split(_ROWS))
+    radii = torch.cat([block.kthvalue(neighbours + 1, dim=1).values for block in blocks]) + 2 * slack
+    return torch.cat([(_squared_distances(block, support) <= radii).any(1) for block in points.split(_ROWS)])
 
 
-def _distances(one: Tensor, other: Tensor) -> Tensor:
-    # Not by |x|² + |y|² − 2xy: near points would get distances of rounding noise, and copies wouldn't be inside.
-    return torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist")
+def _squared_distances(one: Tensor, other: Tensor) -> Tensor:
+    # By products: 2000 against 2000 images at 512 channels take 1.6 s where difference by difference takes 23.
+    return one.pow(2).sum(1)[:, None] + other.pow(2).sum(1) - 2 * one @ other.T
 
 
 class _Given(nn.Module):
