@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,7 @@ from distill import layers
 from distill.config import ClassificationConfig, Data
 from distill.data import Source, transform_fingerprint
 from distill.errors import CacheError, RecipeError
+from distill.lock import locked
 from distill.models import Backbone
 from distill.run_folder import write_atomically
 
@@ -82,7 +84,9 @@ def prepare(config: ClassificationConfig, teacher: Backbone, images: Source) -> 
     if not (folder / _COMPLETE).exists():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _compute(folder, teacher.eval(), images, pairs, is_pooled=config.tokens == "pooled")
+            with locked(folder, patience=math.inf):  # of runs that start together one computes them for all
+                if not (folder / _COMPLETE).exists():
+                    _compute(folder, teacher.eval(), images, pairs, is_pooled=config.tokens == "pooled")
         except OSError as error:
             raise CacheError(folder, f"it can't be written ({error})") from error
     return folder

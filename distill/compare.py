@@ -12,16 +12,16 @@ from distill.budget import sheet
 from distill.budget.explain import explain
 from distill.config import Config, changed
 from distill.environment import environment
-from distill.errors import CollapsedRunError, DistillError, NonFiniteLossError
+from distill.executors import Executor, execute
 from distill.grid import Entry
 from distill.jobs import Job
-from distill.progress import progress_bar
+from distill.processes import is_first_process
 from distill.recipe import to_yaml
 from distill.results import Comparison, Method, Run, Tuning
 from distill.run_folder import SUMMARY, RunFolder, read_records, read_summary
-from distill.train import run_config, train
+from distill.train import run_config
 
-TEACHER, RUNS, TUNING = "teacher", "runs", "tuning"
+TEACHER, RUNS = "teacher", "runs"
 
 
 def compare(
@@ -33,6 +33,7 @@ def compare(
     folder: Path,
     *,
     command: Sequence[str],
+    executor: Executor,
     tunes_rate: bool = False,
     trust: Sequence[str] = (),
     resume: bool = False,
@@ -43,27 +44,32 @@ def compare(
     and an unfinished one goes on from its checkpoint. tunes_rate: each method's learning rate is tuned first, with a
     seed of its own. trust: sentences on predictions for a V100. Then a step of each method is traced for its cost.
 
-    Raises: RunFolderError, and what `train` raises.
+    Raises: RunFolderError, and what `distill.executors.execute` raises.
     """
     # The comparison's own folder is opened like a run's: the same states, the same sentences.
     listed = {"methods": {method.name: dict(method.keys) for method in methods}, "seeds": list(seeds)}
     text = f"{run_config(task, config)}compare: {json.dumps({**listed, 'tunes_rate': tunes_rate})}\n"
     opened = RunFolder(folder, text)
-    opened.open(resume=resume)
+    if is_first_process():
+        opened.open(resume=resume)
     tuned: dict[str, Tuning] = {}
     if tunes_rate:
         teachers = teacher_folders(task, config, methods, folder)
-        tuned = tuning.tune(task, config, methods, max(seeds) + 1, folder / TUNING, teachers)
+        tuned = tuning.tune(task, config, methods, max(seeds) + 1, folder, teachers, executor)
         rates = {name: {"optimiser.lr": each.rate} for name, each in tuned.items()}
         methods = [replace(method, keys={**method.keys, **rates[method.name]}) for method in methods]
-    found = run_all(task, recipe_name, config, methods, seeds, folder, command=command)
+    found = run_all(task, recipe_name, config, methods, seeds, folder, command=command, executor=executor)
+    steps = {entry.name: explain(task, changed(config, entry.keys), sheet.V100) for entry in methods}
     costed = [
-        replace(method, parts_ms=_parts_ms(task, changed(config, entry.keys)), tuning=tuned.get(method.name))
-        for method, entry in zip(found.methods, methods, strict=True)
+        replace(method, parts_ms=_milliseconds(steps[method.name].parts), tuning=tuned.get(method.name))
+        for method in found.methods
     ]
-    comparison = replace(found, methods=costed, trust=trust)
-    report.write(comparison, folder)
-    opened.finish({"report": report.PAGE, "results": report.RESULTS})
+    large = [name for name, step in steps.items() if not step.fits]
+    notes = [f"A step needs more memory than a {sheet.V100.name} has with {', '.join(large)}."] if large else []
+    comparison = replace(found, methods=costed, trust=trust, notes=[*found.notes, *notes])
+    if is_first_process():
+        report.write(comparison, folder)
+        opened.finish({"report": report.PAGE, "results": report.RESULTS})
     return comparison
 
 
@@ -76,13 +82,13 @@ def run_all(
     folder: Path,
     *,
     command: Sequence[str],
+    executor: Executor,
 ) -> Comparison:
     """Run every method with every seed, seed by seed, under `folder`, and return what they found.
 
-    A run that is finished is read, one that was interrupted goes on, any other begins. One that is lost (a collapsed
-    game, a loss of NaN) doesn't stop the others: its seed is left out of every method, and a note says so.
+    A run that is finished is read, one that was interrupted goes on, any other begins.
 
-    Raises: what `train` raises; the error of a lost run where no seed is left.
+    Raises: what `distill.executors.execute` raises.
     """
     teachers = teacher_folders(task, config, methods, folder)
     jobs = [
@@ -95,29 +101,18 @@ def run_all(
         for seed in seeds
         for method in methods
     ]
-    lost: list[tuple[Job, DistillError]] = []
-    with progress_bar() as progress:
-        bar = progress.add_task("all runs", total=len(jobs))
-        for job in jobs:
-            try:
-                train(job.task, job.config, job.folder, teacher_folder=job.teacher_folder, resume=True)
-            except (CollapsedRunError, NonFiniteLossError) as error:
-                lost.append((job, error))
-            progress.advance(bar)
-    left = [seed for seed in seeds if all(job.config.seed != seed for job, _ in lost)]
-    if not left:
-        raise lost[0][1]
+    execute(jobs, executor, folder)
     kind = tasks.get(task)
     return Comparison(
         task=task,
         recipe_name=recipe_name,
         budget=", ".join(dict.fromkeys(changed(config, method.keys).budget for method in methods)),
         metric=kind.metric,
-        methods=[_method(folder, method, left, teachers[method.name], kind.metric.name) for method in methods],
+        methods=[_method(folder, method, seeds, teachers[method.name], kind.metric.name) for method in methods],
         recipe=to_yaml(config),
         environment=environment(),
         command=shlex.join(command),
-        notes=[*kind.notes(config), *(f"Seed {job.config.seed} is left out: {error}." for job, error in lost)],
+        notes=kind.notes(config),
     )
 
 
@@ -148,5 +143,5 @@ def _method(folder: Path, method: Entry, seeds: Sequence[int], teacher: Path, me
     )
 
 
-def _parts_ms(task: str, config: Config) -> Mapping[str, float]:
-    return {part: 1e3 * seconds for part, seconds in explain(task, config, sheet.V100).parts.items()}
+def _milliseconds(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: 1e3 * each for name, each in seconds.items()}

@@ -1,6 +1,6 @@
 """Errors of `distill`: each takes the facts, keeps them as attributes and writes its own sentence."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 # Of a batch's indices, as many as a line of a terminal or two hold.
@@ -170,9 +170,10 @@ class CollapsedRunError(DistillError):
 class InterruptedRunError(DistillError):
     """A run that the user stopped; it can be resumed."""
 
-    def __init__(self, folder: Path, step: int):
+    def __init__(self, folder: Path, step: int | None = None):
         self.folder, self.step = folder, step
-        super().__init__(f"interrupted at step {step}; the same command with --resume continues {folder}")
+        where = "" if step is None else f" at step {step}"
+        super().__init__(f"interrupted{where}; the same command with --resume continues {folder}")
 
 
 class MetricError(DistillError):
@@ -181,3 +182,35 @@ class MetricError(DistillError):
     def __init__(self, expected: str, got: object):
         self.expected, self.got = expected, got
         super().__init__(f"expected {expected}, got {got}; raise metrics.samples or take more real images")
+
+
+class JobsError(DistillError):
+    """Runs of a comparison that failed, each with its reason, by their folders; all others are finished."""
+
+    def __init__(self, reasons: Mapping[Path, str], *, done: int, total: int):
+        self.reasons, self.done, self.total = dict(reasons), done, total
+        listed = "".join(f"\n  {folder}: {reason}" for folder, reason in self.reasons.items())
+        cure = "mend what is said below and go on with --resume"
+        super().__init__(f"expected {total} finished runs, got {done}; {cure}{listed}")
+
+
+class ExecutorError(DistillError):
+    """An executor that can't run what it is given."""
+
+    def __init__(self, executor: str, expected: str, got: str, *, cure: str):
+        self.executor, self.expected, self.got = executor, expected, got
+        super().__init__(f"--executor {executor}: expected {expected}, got {got}; {cure}")
+
+
+class PendingRunsError(DistillError):
+    """Runs that take place after the command that asked for them: no mistake of anyone's.
+
+    running: folders that a process works in. missing: those of the other unfinished runs.
+    """
+
+    def __init__(self, running: Sequence[Path], missing: Sequence[Path], *, total: int, state: str):
+        self.running, self.missing, self.total = list(running), list(missing), total
+        done = total - len(self.running) - len(self.missing)
+        listed = "".join(f"\n  running: {folder}" for folder in self.running)
+        listed += "".join(f"\n  missing: {folder}" for folder in self.missing)
+        super().__init__(f"{done} of {total} runs and teachers are finished{listed}\n{state}")

@@ -15,6 +15,7 @@ EXTRA_OF = {
     "torchvision": "vision",
     "transformers": "hf",
     "webdataset": "shards",
+    "ray": "ray",
     "onnx": "onnx",
     "onnxscript": "onnx",
     "skimage": "generate",

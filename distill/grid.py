@@ -1,6 +1,6 @@
 """What is compared: recipe keys with several values span a grid, and every run of it that differs is one entry."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any
@@ -176,5 +176,12 @@ def _name(varied: Mapping[str, str], all_varied: Sequence[Mapping[str, str]], st
         alike = [each for each in all_varied if rest.items() <= each.items()]
         if not rest.keys().isdisjoint(_SAID_ALONE) and all(each.get(key) == value for each in alike):
             kept = rest
-    words = [value if key in _SAID_ALONE else f"{key} {value}" for key, value in kept.items()]
+    keys = {key for each in all_varied for key in each}
+    words = [value if key in _SAID_ALONE else f"{_short(key, keys)} {value}" for key, value in kept.items()]
     return BETWEEN.join([start, *words] if start else words)
+
+
+def _short(key: str, keys: Collection[str]) -> str:
+    """Return the last word of a key, unless another key that varies ends with it too."""
+    last = key.split(".")[-1]
+    return last if [each.split(".")[-1] for each in keys].count(last) == 1 else key

@@ -174,6 +174,12 @@ def is_first_process() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
+def is_launched() -> bool:
+    """Whether a launcher started this process as one of several that run the same command."""
+    count, nodes = _found() or (1, 1)
+    return count * nodes > 1
+
+
 def leave(code: int) -> int:
     """Return an exit code; of several processes, exit with it at once.
 
@@ -194,5 +200,5 @@ def _found() -> tuple[int, int] | None:
     # An interactive shell inside an allocation isn't a job step: SLURM names it "bash".
     if "SLURM_PROCID" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
         nodes = int(os.environ.get("SLURM_NNODES", "1"))
-        return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
+        return int(os.environ.get("SLURM_NTASKS", "1")) // nodes, nodes
     return None

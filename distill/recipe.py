@@ -43,9 +43,17 @@ def read(path: Path) -> tuple[str, Config]:
     Raises: RecipeFileError, RecipeError.
     """
     try:
-        content = _mapping(path, path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"), path)
     except OSError as error:
         raise RecipeFileError(path, f"it can't be read ({error})", cure="give a run folder") from error
+
+
+def parse(text: str, where: str | Path) -> tuple[str, Config]:
+    """Return (task name, config) of the text of a config.yaml; `where` it comes from is named in errors.
+
+    Raises: RecipeFileError, RecipeError.
+    """
+    content = _mapping(where, text)
     task = str(content.pop("task", None))
     return task, _build(tasks.get(task), _flags(content))
 

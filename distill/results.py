@@ -79,6 +79,10 @@ class Method:
         """A step's milliseconds on a V100, predicted."""
         return math.fsum(self.parts_ms.values())
 
+    def v100_seconds(self, steps: float) -> float:
+        """Return how long a number of steps takes on a V100, predicted."""
+        return 1e-3 * self.v100_ms * steps
+
     @property
     def data_share(self) -> float:
         """The share of the training seconds on this machine that went on waiting for batches."""

@@ -12,6 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from distill import lock
 from distill.environment import environment
 from distill.errors import RunFolderError
 
@@ -72,14 +73,21 @@ class RunFolder:
         Raises: RunFolderError as `check` does, and if the folder can't be created.
         """
         self.check(resume=resume)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunFolderError(self.path, f"can't be created ({error})", "choose another") from error
+        self._create()
         # The recipe comes first: a run killed right here has one, and can be resumed.
         write_atomically(self.path / CONFIG, self.config)
         write_atomically(self.path / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
         (self.path / "checkpoints").mkdir(exist_ok=True)
+
+    @contextmanager
+    def locked(self, *, patience: float = lock.PATIENCE_SECONDS) -> Iterator[None]:
+        """Keep every other process out of the folder, which is created if need be; wait up to `patience` seconds.
+
+        Raises: RunFolderError if another process writes it, or it can't be created.
+        """
+        self._create()
+        with lock.locked(self.path, patience=patience):
+            yield
 
     def check_same_config(self) -> None:
         """Raise RunFolderError unless the folder's run has this very recipe."""
@@ -127,6 +135,12 @@ class RunFolder:
     def finish(self, summary: dict[str, Any]) -> None:
         """Write summary.json, which marks the run as finished."""
         write_atomically(self.path / SUMMARY, json.dumps(summary, indent=2) + "\n")
+
+    def _create(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(self.path, f"can't be created ({error})", "choose another") from error
 
 
 def _is_empty(path: Path) -> bool:

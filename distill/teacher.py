@@ -112,10 +112,13 @@ def _prepare(config: ClassificationConfig, folder: Path) -> None:
         return
     alone = Processes(device=config.device, is_alone=True)
     task = TeacherTraining(config, alone)
-    run.open(resume=True)
-    if config.teacher.weights == _TRAINED_HERE:
-        spendable = budget.parse(config.teacher.budget).settled(task.steps_per_epoch)
-        schedule = Schedule(spendable.amount, config.teacher.optimiser, scale=Scale(), unit=spendable.unit)
-        fit(task, schedule, run, alone)
-    else:
-        run.finish({"steps": 0, "metric": task.metric.name, **task.evaluate()})
+    with run.locked(patience=math.inf):  # runs that start together wait for the one that trains the teacher of all
+        run.open(resume=True)
+        if is_finished(folder):
+            return
+        if config.teacher.weights == _TRAINED_HERE:
+            spendable = budget.parse(config.teacher.budget).settled(task.steps_per_epoch)
+            schedule = Schedule(spendable.amount, config.teacher.optimiser, scale=Scale(), unit=spendable.unit)
+            fit(task, schedule, run, alone)
+        else:
+            run.finish({"steps": 0, "metric": task.metric.name, **task.evaluate()})

@@ -1,6 +1,6 @@
 """One run, from its config to its finished folder."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,13 @@ def train(
     processes = Processes(device=config.device, devices=config.scale.devices, precision=config.precision)
     processes.launch()
     run = RunFolder(folder, run_config(task_name, config))
-    if processes.first(lambda: _open(task_name, config, run, resume=resume)):
-        return processes.first(lambda: read_summary(folder))
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    with run.keeping_warnings() if processes.is_first else nullcontext():
+    with ExitStack() as held:
+        if processes.first(lambda: _open(task_name, config, run, held, resume=resume)):
+            return processes.first(lambda: read_summary(folder))
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        if processes.is_first:
+            held.enter_context(run.keeping_warnings())
         task = tasks.get(task_name).prepare(config, teacher_folder or folder / "teacher", processes)
         spendable = budget.parse(config.budget).settled(task.steps_per_epoch)
         optimiser = _scaled(config.optimiser, config.batch_size)
@@ -40,20 +42,33 @@ def train(
         return fit(task, schedule, run, processes)
 
 
+def teach(task_name: str, config: Config, teacher_folder: Path) -> None:
+    """Train a run's teacher, and whatever else runs share, in `teacher_folder` if need be; the run itself isn't begun.
+
+    Raises: what `train` raises.
+    """
+    kind = tasks.get(task_name)
+    kind.untaught(config)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    kind.prepare(config, teacher_folder, Processes(device=config.device, is_alone=True))
+
+
 def run_config(task_name: str, config: Config) -> str:
     """Return the text of a run's config.yaml: the task and its recipe."""
     return f"task: {task_name}\n{to_yaml(config)}"
 
 
-def _open(task_name: str, config: Config, run: RunFolder, *, resume: bool) -> bool:
-    """Make the run's folder ready; return whether it holds the finished run already."""
+def _open(task_name: str, config: Config, run: RunFolder, held: ExitStack, *, resume: bool) -> bool:
+    """Make the run's folder ready, locked as long as `held`; return whether it holds the finished run already."""
     run.check(resume=resume)
     if is_finished(run.path):
         return True
     # What only data and models can refuse is refused here, before a folder exists that holds the wrong recipe.
     tasks.get(task_name).untaught(config)
+    held.enter_context(run.locked())
     run.open(resume=resume)
-    return False
+    return is_finished(run.path)  # by another process, which held the lock until now
 
 
 def _scaled(optimiser: Optimiser, batch_size: int) -> Optimiser:

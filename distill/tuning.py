@@ -2,20 +2,22 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from distill import budget, tasks
 from distill.config import Config, changed
-from distill.errors import NonFiniteLossError
+from distill.errors import JobsError, NonFiniteLossError
+from distill.executors import Executor, execute
 from distill.grid import Entry
 from distill.jobs import Job
 from distill.metric import Metric
-from distill.progress import progress_bar
 from distill.results import Trial, Tuning
 from distill.train import train
 from stiefel.errors import NonFiniteError
 
+TUNING = "tuning"
 # Candidates over the config's own rate, the nearest first, which wins ties; half a decade is about the width of the
 # plateau of rates that do equally well.
 _FACTORS = tuple(10.0**power for power in (0, 0.5, -0.5, 1, -1))
@@ -24,37 +26,50 @@ _RUNGS = (5, 3, 2)
 
 
 def tune(
-    task: str, config: Config, methods: Sequence[Entry], seed: int, folder: Path, teachers: Mapping[str, Path]
+    task: str,
+    config: Config,
+    methods: Sequence[Entry],
+    seed: int,
+    folder: Path,
+    teachers: Mapping[str, Path],
+    executor: Executor,
 ) -> dict[str, Tuning]:
     """Return each method's learning rate, by what its trials reach with `seed` on the held-out data.
 
     Five rates, a decade to either side of the config's, get a fifteenth of the run's budget each; the best three a
     ninth; the best two a sixth: one run's budget in all. Every trial is a run of its own with its schedule whole, so
     short trials favour rates that are quick rather than good: what they choose is alike for all methods, not best.
-    Trials are run folders under `folder`; those that are finished are read, so a killed tuning comes to the same.
+    Trials are run folders under `tuning` in the comparison's folder; those that are finished are read, so a killed
+    tuning comes to the same.
 
-    Raises: what `train` raises, but for a loss that isn't finite: such a rate is out.
+    Raises: what executors raise, and what `train` raises, but for a loss that isn't finite: such a rate is out.
     """
     metric = tasks.get(task).metric
-    with progress_bar() as progress:
-        bar = progress.add_task("learning rates", total=len(methods) * sum(_RUNGS))
-        found = {}
+    configs = {method.name: replace(changed(config, method.keys), seed=seed) for method in methods}
+    rates = {name: [float(f"{factor * own.optimiser.lr:.6g}") for factor in _FACTORS] for name, own in configs.items()}
+    trials: dict[str, list[Trial]] = {method.name: [] for method in methods}
+    for count in _RUNGS:
+        rung: dict[str, list[Job]] = {}
         for method in methods:
-            own = replace(changed(config, method.keys), seed=seed)
-            rates = [float(f"{factor * own.optimiser.lr:.6g}") for factor in _FACTORS]
-            trials: list[Trial] = []
-            for count in _RUNGS:
-                rung = []
-                for rate in rates[:count]:
-                    share = budget.parse(own.budget).share(len(_RUNGS) * count)
-                    trial = replace(changed(own, {"optimiser.lr": rate}), budget=share, evaluations=1)
-                    path = folder / method.slug / f"best-{count}" / f"lr-{rate:g}"
-                    rung.append(_tried(Job(task, trial, path, teachers[method.name]), metric))
-                    progress.advance(bar)
-                rates = [trial.rate for trial in sorted(rung, key=lambda trial: _rank(trial, metric))]
-                trials += rung
-            found[method.name] = Tuning(rates[0], seed, trials)
-    return found
+            own = configs[method.name]
+            share = budget.parse(own.budget).share(len(_RUNGS) * count)
+            rung[method.name] = [
+                Job(
+                    task,
+                    replace(changed(own, {"optimiser.lr": rate}), budget=share, evaluations=1),
+                    folder / TUNING / method.slug / f"best-{count}" / f"lr-{rate:g}",
+                    teachers[method.name],
+                )
+                for rate in rates[method.name][:count]
+            ]
+        # A trial that fails is tried here again, which tells whether its loss diverged.
+        with suppress(JobsError):
+            execute([job for jobs in rung.values() for job in jobs], executor, folder)
+        for name, jobs in rung.items():
+            found = [_tried(job, metric) for job in jobs]
+            rates[name] = [trial.rate for trial in sorted(found, key=lambda trial: _rank(trial, metric))]
+            trials[name] += found
+    return {name: Tuning(rates[name][0], seed, trials[name]) for name in trials}
 
 
 def _tried(job: Job, metric: Metric) -> Trial:

@@ -18,7 +18,7 @@ FORBIDDEN = {
     "benchmarks": ("tests",),
 }
 # What `import stiefel` and `import distill` must do without.
-OPTIONAL = ("pymanopt", "hypothesis", "ray", *EXTRA_OF)
+OPTIONAL = ("pymanopt", "hypothesis", *EXTRA_OF)
 FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 

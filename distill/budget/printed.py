@@ -52,19 +52,20 @@ def write_calibration(found: Calibration, path: Path) -> None:
 def trust(path: Path | None = None) -> list[str]:
     """Return sentences that say how far predictions for a V100 can be trusted, by a file of `write_calibration`.
 
-    By default the project's own, where it is at hand and of this machine.
-    Raises: RecipeFileError for a given file that holds no calibration.
+    By default the project's own, where it is at hand and of this kind of processor.
+    Raises: RecipeFileError for a file that holds no calibration.
     """
     start = "V100 times are predicted by a model of the card; none was at hand."
-    if path is None and not (CALIBRATION.exists() and _machine(CALIBRATION) == environment()["processor"]):
+    known = path or (CALIBRATION if CALIBRATION.exists() else None)
+    processor, found = read_calibration(known) if known else ("", None)
+    if found is None or (path is None and processor != environment()["processor"]):
         how = "distill budget calibrate --out FILE, then compare with --calibration FILE"
         return [f"{start} How well the model predicts this machine isn't known here; to measure it: {how}."]
-    found = read_calibration(path or CALIBRATION)
-    return [f"{start} Held against {_machine(path or CALIBRATION)}: {' '.join(verdict(found))}"]
+    return [f"{start} Held against {processor}: {' '.join(verdict(found))}"]
 
 
-def read_calibration(path: Path) -> Calibration:
-    """Return the calibration that `write_calibration` wrote.
+def read_calibration(path: Path) -> tuple[str, Calibration]:
+    """Return the processor that `write_calibration` wrote a calibration of, and the calibration.
 
     Raises: RecipeFileError.
     """
@@ -73,14 +74,10 @@ def read_calibration(path: Path) -> Calibration:
         content = json.loads(path.read_text(encoding="utf-8"))
         names = ("group", "name", "predicted_ms", "measured_ms")
         rows = [Row(*(row[name] for name in names)) for row in content["rows"]]
-        return Calibration(machine, rows, content["clock"])
+        return content["environment"]["processor"], Calibration(machine, rows, content["clock"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         cure = "write one by distill budget calibrate --out"
         raise RecipeFileError(path, f"it holds no calibration ({error})", cure=cure) from error
-
-
-def _machine(path: Path) -> str:
-    return json.loads(path.read_text(encoding="utf-8"))["environment"]["processor"]
 
 
 def explanation(found: Explanation) -> list[Table | str]:

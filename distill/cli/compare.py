@@ -9,6 +9,7 @@ from distill import grid, report, tasks
 from distill.budget import printed
 from distill.cli import options
 from distill.compare import compare
+from distill.processes import is_first_process
 from distill.report.latex import as_latex
 from distill.report.verdict import verdict
 from distill.run_folder import write_atomically
@@ -22,6 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = options.parser(commands, "compare", "train every method over several seeds and write a report", _compare)
     options.add_run(parser)
     parser.add_argument("--seeds", type=options.positive, default=3, metavar="N", help="seeds 0 … N-1 (default 3)")
+    options.add_executor(parser)
     rates = "tune each method's learning rate first, with seed N, within the budget of one run more"
     parser.add_argument("--tune-lr", action="store_true", help=f"{rates} (default: the recipe's, alike for all)")
     sheets = f"a file of `distill budget calibrate --out`, shown beside predictions (default {printed.CALIBRATION})"
@@ -47,11 +49,12 @@ def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -
         folder,
         # A resumed comparison ends with the same figures: the command that makes them is the one without.
         command=["distill", *(word for word in words if word != "--resume")],
+        executor=options.executor(arguments),
         tunes_rate=arguments.tune_lr,
         trust=trust,
         resume=arguments.resume,
     )
-    if arguments.latex:
+    if arguments.latex and is_first_process():
         write_atomically(folder / _TABLE, as_latex(comparison))
     Console().print(report.console_table(comparison))
     for sentence in [*verdict(comparison), *comparison.notes, *comparison.trust]:

@@ -2,12 +2,14 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
+from distill import executors, tasks
 from distill import recipe as recipes
-from distill import tasks
 from distill.config import Config
 from distill.errors import RecipeError
+from distill.executors import Executor
 from stiefel import console
 
 RUNS = Path("runs")
@@ -40,6 +42,37 @@ def add_recipe(made: console.Parser) -> None:
     made.more = recipes.keys_help
 
 
+def add_executor(made: console.Parser) -> None:
+    """Add where runs take place, and every executor's own options."""
+    names = ", ".join(executors.EXECUTORS)
+    made.add_argument("--executor", default="local", help=f"where the runs take place: {names} (default local)")
+    made.add_argument("--workers", type=positive, metavar="N", help="local: runs side by side (default: what fits)")
+    retries = "local, ray: how often a run whose process died is tried again (default 2)"
+    made.add_argument("--retries", type=whole, metavar="N", help=retries)
+    made.add_argument("--ray-address", metavar="ADDRESS", help="ray: a cluster's (default: this machine alone)")
+    made.add_argument("--submit", action="store_true", default=None, help="slurm: submit the job array")
+
+
+def executor(arguments: argparse.Namespace) -> Executor:
+    """Return the executor that the options ask for.
+
+    Raises: UnknownNameError; UsageError for an option of another executor's.
+    """
+    kind = executors.get(arguments.executor)
+    taken = {each.name for each in fields(kind)}
+    given = {}
+    for name in ("workers", "retries", "ray_address", "submit"):
+        value = getattr(arguments, name)
+        if value is not None and name not in taken:
+            option = name.replace("_", "-")
+            raise console.UsageError(
+                f"--{option} is no option of --executor {arguments.executor}; leave one of them out"
+            )
+        if value is not None:
+            given[name] = value
+    return kind(**given)
+
+
 def compared_config(task: str, recipe: str, keys: list[str], *, varied: Sequence[str]) -> Config:
     """Return the config that all runs of a comparison share.
 
@@ -64,6 +97,16 @@ def print_figures(figures: Mapping[str, object]) -> None:
     """Print one figure a line."""
     for name, value in figures.items():
         print(f"{name:>16}  {f'{value:.4g}' if isinstance(value, float) else value}")
+
+
+def whole(text: str) -> int:
+    """Return a whole number >= 0, as an option's type.
+
+    Raises: argparse.ArgumentTypeError.
+    """
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 0, got {text!r}")
+    return int(text)
 
 
 def positive(text: str) -> int:

@@ -18,6 +18,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seeds", type=options.positive, metavar="N", help="seeds 0 … N-1 (default: the number below)")
     parser.add_argument("--out", type=Path, help="folder of runs and pictures (default runs/reproduce-TASK-RECIPE)")
     parser.add_argument("--resume", action="store_true", help="go on, or draw a finished experiment anew")
+    options.add_executor(parser)
     listed = [f"  {name:<18}{each.title}; {each.seeds} seeds" for name, each in reproduce.EXPERIMENTS.items()]
     parser.epilog = "\n".join(["experiments, which share runs in one folder:", *listed])
 
@@ -37,6 +38,7 @@ def _reproduce(arguments: argparse.Namespace, keys: list[str], words: list[str])
         folder=folder,
         # A resumed run ends with the same figures: the command that makes them is the one without.
         command=["distill", *(word for word in words if word != "--resume")],
+        executor=options.executor(arguments),
         resume=arguments.resume,
     )
     Console().print(for_terminal(finding.table, experiment.title))

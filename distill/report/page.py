@@ -37,6 +37,17 @@ class Figure:
     legend: Mapping[str, Look]
 
 
+@dataclass(frozen=True)
+class Axis:
+    """What a course is drawn over or drawn of: of a method's evaluation record, a number."""
+
+    label: str
+    value: Callable[[Method, Mapping[str, Any]], float]
+
+
+_STEPS = Axis("optimiser steps", lambda _, record: record["step"])
+
+
 def page(comparison: Comparison) -> str:
     """Return the page of a comparison."""
     loader = PackageLoader("distill", "report")
@@ -47,8 +58,8 @@ def page(comparison: Comparison) -> str:
     palette = plots.looks([method.name for method in comparison.methods])
     return template.render(
         title=f"{comparison.task.capitalize()}, recipe {comparison.recipe_name}",
-        subtitle=f"{comparison.budget} a run, {_seeds(comparison.seeds)}. Every method starts from the same weights "
-        "and sees the same labelled batches.",
+        subtitle=f"{comparison.budget} a run, {_seeds(comparison.seeds)}. With each seed all methods start from the "
+        "same weights and see the same labelled batches, but for what varies.",
         headline=found,
         details=[*details, *comparison.notes],
         table=table(comparison),
@@ -93,70 +104,53 @@ def _courses(comparison: Comparison, palette: Mapping[str, Look]) -> list[Figure
     metric = comparison.metric
     teachers = {method.teacher for method in comparison.methods}
     is_shown = len(teachers) == 1 and math.isfinite(comparison.teacher)
-    axes = {
-        "V100 seconds": ("seconds on a V100, predicted", lambda method, record: 1e-3 * method.v100_ms * record["step"]),
-        "steps": ("optimiser steps", lambda method, record: record["step"]),
-        "wall time": ("seconds of training on this machine", lambda method, record: record["train_seconds"]),
+    level = metric.scale * comparison.teacher if is_shown else None
+    reached = Axis(metric.header, lambda _, record: metric.scale * record[metric.name])
+    spent = {
+        "V100 seconds": Axis(
+            "seconds on a V100, predicted", lambda method, record: method.v100_ms * record["step"] / 1e3
+        ),
+        "steps": _STEPS,
+        "wall time": Axis("seconds of training on this machine", lambda _, record: record["train_seconds"]),
     }
-    return [
-        _over(
-            title,
-            comparison.methods,
-            palette,
-            key=metric.name,
-            scale=metric.scale,
-            x=x,
-            x_label=x_label,
-            y_label=metric.header,
-            caption=_BAND,
-            level=metric.scale * comparison.teacher if is_shown else None,
-        )
-        for title, (x_label, x) in axes.items()
-    ]
+    return [_over(title, _BAND, comparison.methods, palette, x, reached, level=level) for title, x in spent.items()]
 
 
 def _more(comparison: Comparison, palette: Mapping[str, Look]) -> list[Figure]:
-    """Return what else every evaluation of every run of a method holds: the held-out loss, the projector's defect."""
+    """Return what else the evaluations of a method hold: the held-out loss, the projector's defect."""
     said = {
         "test_loss": ("Held-out loss", "cross-entropy", f"Without the distillation term. {_BAND}"),
         "defect": ("Defect of the projector", "‖P·Pᵀ − I‖", f"Distance from orthonormal rows (Frobenius). {_BAND}"),
     }
     figures = []
-    for key, (title, y_label, caption) in said.items():
+    for key, (title, label, caption) in said.items():
         methods = [method for method in comparison.methods if method.has(key)]
-        over_steps = partial(_over, x=_step, x_label="optimiser steps", is_log=True)
+        value = Axis(label, lambda _, record, key=key: record[key])
         if methods:
-            figures.append(over_steps(title, methods, palette, key=key, y_label=y_label, caption=caption))
+            figures.append(_over(title, caption, methods, palette, _STEPS, value, is_log=True))
     return figures
-
-
-def _step(method: Method, record: Mapping[str, Any]) -> float:
-    return record["step"]
 
 
 def _over(
     title: str,
+    caption: str,
     methods: Sequence[Method],
     palette: Mapping[str, Look],
+    x: Axis,
+    y: Axis,
     *,
-    key: str,
-    x: Callable[[Method, Mapping[str, Any]], float],
-    x_label: str,
-    y_label: str,
-    caption: str,
-    scale: float = 1.0,
     is_log: bool = False,
     level: float | None = None,
 ) -> Figure:
     data = {}
     for method in methods:
         count = min(len(run.evaluations) for run in method.runs)  # budgets of time buy each seed its own number
-        points: list[list[Mapping[str, Any]]] = [list(run.evaluations[:count]) for run in method.runs]
+        records = [run.evaluations[:count] for run in method.runs]
         data[method.name] = Curve(
-            x=[[x(method, record) for record in records] for records in points],
-            y=[[scale * record[key] for record in records] for records in points],
+            x=[[x.value(method, record) for record in each] for each in records],
+            y=[[y.value(method, record) for record in each] for each in records],
         )
-    draw = partial(plots.curves, data, palette, x_label=x_label, y_label=y_label, is_log=is_log, level=level)
+    draw = partial(plots.curves, data, palette, x_label=x.label, y_label=y.label, is_log=is_log, level=level)
     legend = {method.name: palette[method.name] for method in methods}
     return _figure(title, caption, legend if level is None else {**legend, "teacher": plots.LEVEL}, draw)
 

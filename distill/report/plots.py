@@ -5,6 +5,7 @@ Each is drawn twice, for a page and for a phone, whose letters would be too smal
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +103,8 @@ def spreads(data: Mapping[str, Spread], palette: Mapping[str, Look], size: Size,
                 axes.plot([mean - half, mean + half], [row, row], color=colour, linewidth=2.2, alpha=0.55)
             axes.plot(spread.values, [row] * len(spread.values), "o", color=colour, fillstyle="none", markersize=5)
             axes.plot([spread.estimate.mean], [row], "o", color=colour, markersize=8)
+        if axes.dataLim.x0 == 0:  # nothing lies below 0, and the line is the edge
+            axes.set_xlim(left=0)
         axes.set_xlabel(x_label)
         return _svg(figure)
 
@@ -124,10 +127,11 @@ def _rows(size: Size, names: Sequence[str]) -> tuple[Figure, Axes]:
     figure, axes = _blank(Size(size.width, 0.75 + 0.5 * len(names)))
     for row, name in enumerate(names):
         place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        # As many letters as fit: a longer name is whole in the tables.
-        most = int(11 * size.width)
-        shown = name if len(name) <= most else f"{name[: most - 1]}…"
-        said = axes.annotate(shown, (0, row), (2, 11), **place, bbox={"facecolor": "white", "linewidth": 0, "pad": 1})
+        # As many letters as fit, the first and the last ones: a longer name is whole in the tables.
+        half = int(6.5 * size.width)
+        shown = name if len(name) <= 2 * half else f"{name[:half]}…{name[-half:]}"
+        box = {"facecolor": "white", "linewidth": 0, "pad": 1}
+        said = axes.annotate(shown, (0, row), (2, 11), **place, bbox=box, parse_math=False)
         said.set_in_layout(False)
     axes.set_ylim(len(names) - 0.55, -0.8)
     axes.set_yticks([])
@@ -136,7 +140,7 @@ def _rows(size: Size, names: Sequence[str]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _style():
+def _style() -> AbstractContextManager[None]:
     return rc_context({"svg.fonttype": "none", "svg.hashsalt": "stiefel-distill", "font.size": 10})
 
 

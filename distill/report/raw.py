@@ -22,13 +22,13 @@ def as_json(comparison: Comparison) -> str:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """Return a line a run: its method, the values of the grid, its seed and its summary."""
+    """Return a line a run: its method's name, the values of the grid, its seed and its summary."""
     varied = list(dict.fromkeys(key for method in comparison.methods for key in method.varied))
     summaries = [run.summary for method in comparison.methods for run in method.runs]
     keys = list(dict.fromkeys(key for summary in summaries for key in summary))
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(["method", *varied, "seed", *keys])
+    table.writerow(["name", *varied, "seed", *keys])  # `method` is a key that may vary
     for method in comparison.methods:
         own = [method.varied.get(key, "") for key in varied]
         for run in method.runs:

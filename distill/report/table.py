@@ -12,10 +12,8 @@ from distill.metric import Metric
 from distill.results import Comparison, Method
 from distill.statistics import Estimate
 
-NOTE = (
-    "± is the half-width of Student's 95 % interval over seeds. Gain: over no distillation, paired by seed. "
-    "Defect: the worst final Frobenius norm of P·Pᵀ − I over seeds; - where the projector isn't orthogonal."
-)
+NOTE = "± is the half-width of Student's 95 % interval over seeds. Gain: over no distillation, paired by seed."
+_DEFECT = "Defect: the worst final Frobenius norm of P·Pᵀ − I over seeds; - where the projector isn't orthogonal."
 _BOOTSTRAP = (
     "Bootstrap: the percentile interval of the same gains. It sees nothing beyond the seeds at hand and is too narrow "
     "for a few (of three, its 95 % are about 75), so verdicts rest on Student's. Of such intervals one in twenty is "
@@ -46,14 +44,14 @@ def table(comparison: Comparison) -> Table:
             f"{max(method.values('defect')):.1e}" if method.has("defect") else "-" for method in methods
         ]
     if any(method.tuning for method in methods):
-        columns["tuned lr"] = [f"{method.tuning.rate:g}" if method.tuning else "" for method in methods]
+        columns["tuned lr"] = [f"{method.tuning.rate:.3g}" if method.tuning else "" for method in methods]
     teachers = [_plain(method.teacher, metric) for method in methods]
     if len(set(teachers)) > 1:
         columns[f"teacher{metric.of_gains}"] = teachers
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     if len(set(teachers)) == 1 and teachers[0] != "-":
         rows.append(["teacher", teachers[0], *[""] * (len(columns) - 2)])
-    return Table(list(columns), rows, f"{NOTE} {_BOOTSTRAP}")
+    return Table(list(columns), rows, " ".join([NOTE, _BOOTSTRAP, *([_DEFECT] if "defect" in columns else [])]))
 
 
 def parts(comparison: Comparison) -> Table:
@@ -93,7 +91,7 @@ def measured(comparison: Comparison) -> Table:
                 plus_minus(method.estimate("step_ms"), scale=1),
                 f"{method.data_share:.1%}",
                 plus_minus(method.estimate("train_seconds"), scale=1),
-                f"{1e-3 * method.v100_ms * steps:.3g}",
+                f"{method.v100_seconds(steps):.3g}",
             ]
         )
     headers = ["method", "steps", "ms a step", "on data", "s a run", "V100 s a run"]
@@ -113,7 +111,9 @@ def for_terminal(content: Table, title: str) -> RichTable:
     """Return a table for a terminal."""
     rich = RichTable(title=title, title_justify="left", caption=content.note, caption_justify="left")
     for index, header in enumerate(content.headers):
-        rich.add_column(header, justify="left" if index == 0 else "right", no_wrap=index == 0)
+        # The widest column is broken first, which long names are, but never inside of a word.
+        words = [word for row in content.rows for word in row[0].split()] if index == 0 else []
+        rich.add_column(header, justify="right" if index else "left", min_width=max(map(len, words), default=None))
     for row in content.rows:
         rich.add_row(*row)
     return rich

@@ -14,7 +14,7 @@ _LISTED = 6
 
 def headline(comparison: Comparison) -> str:
     """Return the finding in one sentence: which methods can be told apart, and what a step of each costs."""
-    return f"{_upper(_apart(comparison))}; {_dearness(comparison.distilled)}."
+    return f"{_apart(comparison)}; {_dearness(comparison.distilled)}."
 
 
 def verdict(comparison: Comparison) -> list[str]:
@@ -45,7 +45,7 @@ def gain_in_words(comparison: Comparison, method: Method, *, over: Method) -> st
 def _apart(comparison: Comparison) -> str:
     methods, metric = comparison.distilled, comparison.metric
     if len(comparison.seeds) < 2:
-        return "a single seed can't tell methods apart"
+        return "A single seed can't tell methods apart"
     if len(methods) == 1:
         return gain_in_words(comparison, methods[0], over=comparison.over(methods[0])).removesuffix(".")
     best = max(methods, key=lambda method: metric.gain(method.estimate(metric.name).mean, 0.0))
@@ -57,22 +57,22 @@ def _apart(comparison: Comparison) -> str:
     ]
     if not behind:
         names = [method.name for method in methods]
-        which = listed(names) if len(names) <= _LISTED else f"the {len(names)} methods"
+        which = _in_words(names) if len(names) <= _LISTED else f"The {len(names)} methods"
         return f"{which} can't be told apart at this budget"
-    beaten = f"{best.name} beats {listed(behind) if len(behind) <= _LISTED else f'{len(behind)} others'}"
-    which = listed(tied) if 0 < len(tied) <= _LISTED else f"{len(tied)} others"
+    beaten = f"{best.name} beats {_in_words(behind) if len(behind) <= _LISTED else f'{len(behind)} others'}"
+    which = _in_words(tied) if 0 < len(tied) <= _LISTED else f"{len(tied)} others"
     return f"{beaten}; {which} can't be told apart from it at this budget" if tied else beaten
 
 
 def _dearness(methods: Sequence[Method]) -> str:
-    cheapest = min(methods, key=lambda method: method.v100_ms)
-    dearer = [
-        f"{method.v100_ms / cheapest.v100_ms:.2g} times with {method.name}"
-        for method in methods
-        if method.v100_ms > TOLD_APART * cheapest.v100_ms
-    ]
+    by_cost = sorted(methods, key=lambda method: method.v100_ms)
+    cheapest, dearest = by_cost[0], by_cost[-1]
+    times = {method.name: method.v100_ms / cheapest.v100_ms for method in methods}
+    dearer = [f"{ratio:.2g} times with {name}" for name, ratio in times.items() if ratio > TOLD_APART]
+    if len(dearer) > _LISTED // 2:
+        dearer = [f"up to {times[dearest.name]:.2g} times, with {dearest.name},"]
     if dearer:
-        return f"a step on a V100 (predicted) costs {listed(dearer)} what it costs with {cheapest.name}"
+        return f"a step on a V100 (predicted) costs {_in_words(dearer)} what it costs with {cheapest.name}"
     about = "" if len(methods) == 1 else "about as much with all of them, "
     return f"a step on a V100 (predicted) costs {about}{cheapest.v100_ms:.3g} ms"
 
@@ -123,11 +123,6 @@ def _spending(comparison: Comparison) -> list[str]:
     ]
 
 
-def listed(words: Sequence[str]) -> str:
+def _in_words(words: Sequence[str]) -> str:
     """Return words as a sentence lists them."""
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
-
-
-def _upper(sentence: str) -> str:
-    # A method's name stays as it is typed.
-    return f"{sentence[0].upper()}{sentence[1:]}" if sentence.startswith("a single") else sentence

@@ -9,6 +9,7 @@ import torch
 
 from distill.compare import run_all
 from distill.config import Config
+from distill.executors import Executor
 from distill.report.picture import save, style
 from distill.reproduce.experiment import Experiment, Finding, Study
 from distill.run_folder import RunFolder, write_atomically
@@ -27,6 +28,7 @@ def reproduce(
     seeds: int,
     folder: Path,
     command: Sequence[str],
+    executor: Executor,
     resume: bool = False,
 ) -> Finding:
     """Train what an experiment needs and write `name`/`name`.png and .json under `folder`; return what was found.
@@ -34,13 +36,15 @@ def reproduce(
     The runs lie under `folder` too, where other experiments find them. With `resume` an interrupted experiment goes
     on, and a finished one is drawn anew.
 
-    Raises: RunFolderError, and what `train` raises.
+    Raises: RunFolderError, and what `distill.executors.execute` raises.
     """
     entries = experiment.entries(config)
     listed = {"runs": [entry.name for entry in entries], "seeds": seeds}
     opened = RunFolder(folder / name, f"{run_config(experiment.task, config)}reproduce: {json.dumps({name: listed})}\n")
     opened.open(resume=resume)
-    comparison = run_all(experiment.task, recipe, config, entries, range(seeds), folder, command=command)
+    comparison = run_all(
+        experiment.task, recipe, config, entries, range(seeds), folder, command=command, executor=executor
+    )
     with style(), torch.no_grad():
         finding = experiment.analyse(Study(comparison, config, entries, folder))
         save(finding.picture, folder / name / f"{name}.png", comparison.command)

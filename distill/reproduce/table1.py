@@ -64,7 +64,7 @@ def _table(study: Study, vkd: Method) -> Table:
     rows.append(["teacher", f"{100 * comparison.teacher:.2f}", "", ""])
     if study.config.data.name == "imagenet":
         rows += [[f"paper: {row['method']}", f"Ti {row['deit_ti']}, S {row['deit_s']}", "", ""] for row in PAPER]
-    return Table(headers, rows, NOTE.split(" Defect")[0])
+    return Table(headers, rows, NOTE)
 
 
 def _sentences(comparison: Comparison, vkd: Method) -> list[str]:

@@ -115,6 +115,10 @@ class Generation(RecipeTask):
         )
         save_grid(path, _STOPS, folder / "samples" / "interpolation.png")
 
+    def train_judge(self) -> None:
+        """Train the network that judges samples, which runs share as they do the teacher, if it isn't yet."""
+        _ = self._extractor
+
     def samples(self, count: int) -> Iterator[Tensor]:
         """Yield batches of `count` generated images, the same at every call but for the weights."""
         latents, labels = self._latents(count), self._labels(count)
@@ -154,7 +158,9 @@ class Generation(RecipeTask):
             if config.alpha > 0
             else teachers.untaught(config, train)
         )
-        return cls(config, encoder, teacher_folder.with_name("judge"), processes)
+        task = cls(config, encoder, teacher_folder.with_name("judge"), processes)
+        processes.first(task.train_judge)
+        return task
 
     @classmethod
     def untaught(cls, config: GenerationConfig) -> "Generation":

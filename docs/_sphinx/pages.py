@@ -19,7 +19,17 @@ ROOT = Path(__file__).parents[2]
 _PLACE = re.compile(r"<!-- site: (\w+)(.*?) -->", re.DOTALL)
 
 # Pages under docs/ that aren't named here stand at the end of the guides, so that a new one is found.
-GUIDES = ["distil-your-own-model", "train", "data", "budgets", "recipes", "add-a-parameterisation", "solvers"]
+GUIDES = [
+    "distil-your-own-model",
+    "train",
+    "compare",
+    "executors",
+    "data",
+    "budgets",
+    "recipes",
+    "add-a-parameterisation",
+    "solvers",
+]
 THEORY = ["mathematics", "evidence", "certificates", "formal"]
 RESULTS = ["reproduce"]
 PACKAGES = ["stiefel", "distill", "proofs"]

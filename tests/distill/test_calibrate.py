@@ -1,5 +1,6 @@
 """A calibration finds the sheet of a machine that is known, and says how far off its predictions are."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from distill.budget.explain import explain_run
 from distill.budget.model import costs
 from distill.budget.sheet import ATTENTION, CONVOLUTION, PRODUCT, Factorisation, Sheet
 from distill.cli import main
+from distill.errors import RecipeFileError
 
 KNOWN = Sheet(
     name="known",
@@ -95,6 +97,11 @@ def test_a_written_sheet_is_read_back(
     assert main(["budget", "calibrate", "--out", str(out)]) == 0
     assert "others: slow" in capsys.readouterr().out
     assert sheet.read(out) == KNOWN
+    assert "2 of 4 steps are predicted within a factor of 1.5" in " ".join(printed.trust(out))
+    assert "2 of 4" not in " ".join(printed.trust())
+    (tmp_path / "broken.json").write_text(json.dumps(json.loads(out.read_text()) | {"rows": [{}]}))
+    with pytest.raises(RecipeFileError, match="holds no calibration"):
+        printed.trust(tmp_path / "broken.json")
     run_small(tmp_path / "run")
     assert main(["budget", "explain", str(tmp_path / "run"), "--sheet", str(out)]) == 0
     text = capsys.readouterr().out

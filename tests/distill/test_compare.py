@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,14 @@ from distill import compare as comparing
 from distill.checkpoint import load, paths
 from distill.compare import compare
 from distill.errors import NonFiniteLossError
+from distill.executors.local import Local
 from distill.grid import Entry, parse
+from distill.jobs import Job
 from distill.report.table import table
 from distill.results import BASELINE, Comparison
 
-WORDS = ["compare", "classification", "--recipe", "digits", *SMALL, "--parameterisation", "cayley,riemannian"]
+COMPARE = ["compare", "classification", "--recipe", "digits", *SMALL, "--workers", "1"]
+WORDS = [*COMPARE, "--parameterisation", "cayley,riemannian"]
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +55,25 @@ def test_the_same_comparison_again_is_the_same_table(finished: Path, tmp_path: P
 def test_an_interrupted_comparison_resumes_to_the_same_figures(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(finished, copy)
-    for lost in ("summary.json", "comparison.json", "report.html", "runs/cayley/seed-1/summary.json"):
+    lines = (copy / "table.tex").read_text().splitlines()
+    for lost in ("summary.json", "comparison.json", "report.html", "table.tex", "runs/cayley/seed-1/summary.json"):
         (copy / lost).unlink()
     shutil.rmtree(copy / "runs/riemannian/seed-1")
-    assert cli.main([*WORDS, "--seeds", "2", "--run", str(copy), "--resume"]) == 0
+    assert cli.main([*WORDS, "--seeds", "2", "--latex", "--run", str(copy), "--resume"]) == 0
     assert figures(copy) == figures(finished)
+    assert (copy / "table.tex").read_text().splitlines()[1:] == lines[1:]
 
 
 def small_comparison(folder: Path, *keys: str, tunes_rate: bool = False, resume: bool = False) -> Comparison:
     pairs = zip(SMALL[::2], SMALL[1::2], strict=True)  # a key that is given twice would span a grid
     others = [word for flag, value in pairs if flag not in keys for word in (flag, value)]
     config, methods = parse("classification", "digits", [*others, *keys])
-    options: dict[str, Any] = {"command": ["distill"], "tunes_rate": tunes_rate, "resume": resume}
+    options: dict[str, Any] = {
+        "command": ["distill"],
+        "executor": Local(workers=1),
+        "tunes_rate": tunes_rate,
+        "resume": resume,
+    }
     return compare("classification", "digits", config, methods, range(1), folder, **options)
 
 
@@ -107,9 +119,11 @@ def test_a_rate_that_diverges_is_out_and_ties_go_to_the_recipe_s_own(
             raise NonFiniteLossError(3, {"loss": float("nan")}, [1], None)
         return {"accuracy": 0.5, "steps": 1, "train_seconds": 1.0}
 
+    monkeypatch.setattr("distill.executors.work.train", trained)
+    monkeypatch.setattr("distill.executors.work.teach", lambda *rest: None)
     monkeypatch.setattr(tuning, "train", trained)
-    entry = Entry("linear", {})
-    found = tuning.tune("classification", small(), [entry], 5, tmp_path, {"linear": tmp_path / "teacher"})["linear"]
+    entry, teachers = Entry("linear", {}), {"linear": tmp_path / "teacher"}
+    found = tuning.tune("classification", small(), [entry], 5, tmp_path, teachers, Local(workers=1))["linear"]
     assert found.rate == small().optimiser.lr
     assert [trial.rate for trial in found.trials if trial.value != trial.value] == [0.1]
     assert [trial.rate for trial in found.trials[-2:]] == [0.01, 0.0316228]
@@ -117,23 +131,21 @@ def test_a_rate_that_diverges_is_out_and_ties_go_to_the_recipe_s_own(
 
 def test_teachers_that_differ_have_folders_of_their_own(tmp_path: Path) -> None:
     found = small_comparison(tmp_path / "run", "--teacher.width", "4,8", "--projector", "linear")
-    assert [method.name for method in found.methods] == [BASELINE, "teacher.width 4", "teacher.width 8"]
+    assert [method.name for method in found.methods] == [BASELINE, "width 4", "width 8"]
     first, second = ((tmp_path / "run" / f"teacher-{number}" / "config.yaml").read_text() for number in (1, 2))
     assert "width: 4" in first
     assert "width: 8" in second
 
 
 def test_every_job_is_known_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[int, str]] = []
-
-    def trained(task: str, config: Any, folder: Path, **rest: Any) -> None:
-        seen.append((config.seed, folder.parent.name))
+    def given(jobs: list[Job], executor: Local, folder: Path) -> None:
+        assert [(job.config.seed, job.folder.parent.name) for job in jobs] == [(0, "no-distillation"), (0, "linear")]
+        assert {job.teacher_folder for job in jobs} == {folder / "teacher"}
         raise Killed
 
-    monkeypatch.setattr(comparing, "train", trained)
+    monkeypatch.setattr(comparing, "execute", given)
     with pytest.raises(Killed):
-        small_comparison(tmp_path / "run", "--projector", "linear")
-    assert seen == [(0, "no-distillation")]
+        small_comparison(tmp_path / "run", "--projector", "linear,linear")
 
 
 def test_methods_of_one_seed_start_from_the_same_weights(tmp_path: Path) -> None:
@@ -147,6 +159,14 @@ def test_methods_of_one_seed_start_from_the_same_weights(tmp_path: Path) -> None
     for start in starts[1:]:
         # The optimiser moves a bias that starts at 0 by 1e-30 a step.
         assert all((value - starts[0][name]).abs().max() <= 1e-28 for name, value in start.items())
+
+
+@pytest.mark.nightly
+def test_the_processes_of_a_launcher_compare_together(tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "--", "distill"]
+    words = [*launcher, *WORDS, "--seeds", "1", "--run", str(tmp_path / "run")]
+    assert subprocess.run(words, capture_output=True, timeout=500, check=False).returncode == 0
+    assert list(figures(tmp_path / "run")) == ["no distillation", "linear", "cayley", "riemannian"]
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,13 @@ def test_a_student_that_varies_has_a_run_without_distillation_of_each_kind() -> 
     found = entries("--alpha", "1,10", "--student.width", "32,64")
     over = {entry.name: entry.over for entry in found}
     assert len(found) == 6
-    assert over["alpha 10 · student.width 64"] == "no distillation · student.width 64"
-    assert over["no distillation · student.width 32"] == "no distillation · student.width 32"
+    assert over["alpha 10 · width 64"] == "no distillation · width 64"
+    assert over["no distillation · width 32"] == "no distillation · width 32"
+
+
+def test_inner_keys_are_called_by_their_last_word_unless_two_have_the_same() -> None:
+    assert names("--student.width", "32,64", "--projector", "mlp")[2:] == ["width 32", "width 64"]
+    assert "student.width 32 · teacher.width 8" in names("--student.width", "32,64", "--teacher.width", "8,16")
 
 
 def test_values_with_commas_stay_whole_and_are_several_by_repeating_the_key() -> None:
@@ -64,9 +69,9 @@ def test_an_entry_s_keys_make_its_config_of_the_shared_one() -> None:
     config, found = grid.parse("classification", "digits", ["--student.width", "32,64", "--method", "vkd,srd"])
     widths = {entry.name: changed(config, entry.keys).student.width for entry in found}
     losses = {entry.name: changed(config, entry.keys).loss for entry in found}
-    assert widths["srd · student.width 64"] == 64
-    assert widths["vkd · student.width 32"] == 32
-    assert losses["srd · student.width 64"] == "logsum"
+    assert widths["srd · width 64"] == 64
+    assert widths["vkd · width 32"] == 32
+    assert losses["srd · width 64"] == "logsum"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_it_is_self_contained_and_escapes_what_it_is_given(found: Comparison) ->
     assert "&lt;classification&gt;" in text
     assert re.findall(r"""(?:src|href)=["'](?!data:|#)[^"']*""", text) == []
     assert "@import" not in text
-    assert text.count("V100 times are predicted.") == 2  # beside the course and beside the costs
+    assert text.count("V100 times are predicted.") == 3  # beside the course, the costs and the runs
 
 
 def test_the_same_comparison_is_the_same_page(found: Comparison) -> None:

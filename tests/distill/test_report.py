@@ -84,7 +84,7 @@ def test_methods_within_each_others_noise_are_called_a_tie() -> None:
 def test_many_methods_are_counted_not_named() -> None:
     many = {f"width_{width}": [0.8, 0.8 + width / 1000] for width in range(7)}
     text = " ".join(verdict(comparison(no_distillation=[0.5, 0.52], **many)))
-    assert text.startswith("the 7 methods can't be told apart")
+    assert text.startswith("The 7 methods can't be told apart")
     assert re.search(r"Of 7 methods \d gain over no distillation, 0 lose; \d can't be told from it\.", text)
 
 
@@ -143,8 +143,10 @@ def test_tuned_rates_and_what_they_cost_are_said(three_seeds: Comparison) -> Non
 
 
 def test_raw_figures_hold_every_run(three_seeds: Comparison) -> None:
+    header, *_ = csv.reader(as_csv(three_seeds).splitlines())
+    assert len(set(header)) == len(header)
     rows = list(csv.DictReader(as_csv(three_seeds).splitlines()))
-    assert [(row["method"], row["seed"]) for row in rows[:4]] == [
+    assert [(row["name"], row["seed"]) for row in rows[:4]] == [
         (BASELINE, "0"),
         (BASELINE, "1"),
         (BASELINE, "2"),
@@ -169,3 +171,11 @@ def test_the_latex_table_is_booktabs_and_escapes_what_it_is_given(three_seeds: C
     assert body[1] == r"\toprule"
     assert body[4].startswith(r"a\_b \& 5 \% & 81.00 $\pm$ 2.48 & ")
     assert all(line.count(" & ") == body[2].count(" & ") for line in body if line.endswith(r"\\"))
+
+
+def test_numbers_are_set_as_mathematics_in_latex(three_seeds: Comparison) -> None:
+    text = as_latex(three_seeds)
+    assert r"$1.0\cdot10^{-6}$" in text
+    assert r"+10.00 $\pm$ 0.00" in text
+    worse = comparison(no_distillation=[0.8, 0.8, 0.8], linear=[0.7, 0.69, 0.71])
+    assert r"& $-$10.00 $\pm$ 2.48 & $-$11.00 \dots{} $-$9.00" in as_latex(worse)

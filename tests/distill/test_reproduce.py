@@ -20,7 +20,8 @@ def words(name: str, folder: Path, *more: str) -> list[str]:
     # One seed has no interval, two have: both are drawn.
     seeds = "2" if name in ("table1", "fig5") else "1"
     small = SMALL if name not in EXPERIMENTS or EXPERIMENTS[name].task == "classification" else _games()
-    return ["reproduce", name, "--recipe", "digits", *small, "--seeds", seeds, "--out", str(folder), *more]
+    shared = ["--recipe", "digits", *small, "--workers", "1"]
+    return ["reproduce", name, *shared, "--seeds", seeds, "--out", str(folder), *more]
 
 
 def _games() -> list[str]:

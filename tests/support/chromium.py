@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# A browser that hangs is ended, so that a test fails instead.
+_PATIENCE_SECONDS = 120
 FOUND = next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -89,6 +92,8 @@ def browser(profile: Path) -> Iterator[Browser]:
     )
     os.close(theirs_in)
     os.close(theirs_out)
+    patience = threading.Timer(_PATIENCE_SECONDS, process.kill)
+    patience.start()
     with open(ours_out, "wb") as out, open(ours_in, "rb") as into:
         tab = Browser(out, into)
         try:
@@ -98,5 +103,6 @@ def browser(profile: Path) -> Iterator[Browser]:
                 tab.ask(f"{domain}.enable")
             yield tab
         finally:
+            patience.cancel()
             process.kill()
             process.wait()

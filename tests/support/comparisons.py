@@ -22,7 +22,7 @@ def comparison(metric: Metric = ACCURACY, *, teacher: float = 0.99, **values: li
         extra = {"defect": 1e-6} if name == "cayley" else {}
         parts = {"student": 0.5, "optimiser": 0.1} if name == BASELINE else PARTS
         runs = [run(seed, value, extra) for seed, value in enumerate(numbers)]
-        return Method(name, runs, varied={"projector": name}, teacher=teacher, parts_ms=parts)
+        return Method(name, runs, varied={"method": name}, teacher=teacher, parts_ms=parts)
 
     return Comparison(
         task="classification",

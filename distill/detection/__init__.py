@@ -1,0 +1,1 @@
+"""Detection: detectors, what they learn from, and how they are judged."""
