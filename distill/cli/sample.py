@@ -9,6 +9,7 @@ from distill import recipe as recipes
 from distill.checkpoint import load_average, load_weights
 from distill.cli import options
 from distill.errors import RecipeError
+from distill.generation.config import GenerationConfig
 from distill.generation.pictures import save_grid
 
 
@@ -25,7 +26,7 @@ def _sample(arguments: argparse.Namespace, keys: list[str], words: list[str]) ->
     options.refuse("sample", keys)
     run = arguments.source if arguments.source.is_dir() else arguments.source.resolve().parents[1]
     task_name, config = recipes.read(run / "config.yaml")
-    if task_name != "generation":
+    if not isinstance(config, GenerationConfig):
         raise RecipeError("task", "a run of generation", task_name, cure="give the folder of one")
     from distill.tasks.generation import Generation  # what only this command needs
 
