@@ -51,6 +51,25 @@ def test_stylegan2_has_the_parameters_of_its_authors_at_256_pixels() -> None:
     assert (parameters(generator), parameters(discriminator)) == (24767458, 24001089)
 
 
+def test_every_layer_of_biggan_has_spectral_norm_one() -> None:
+    kinds = (nn.Conv2d, nn.Linear)
+    generator, discriminator = build("biggan_digits", 10, 8, 1)
+    layers = [each for each in generator.modules() if isinstance(each, kinds)]
+    layers += [each for each in discriminator.modules() if isinstance(each, (*kinds, nn.Embedding))]
+    assert len(layers) == 21
+    for layer in layers:
+        for _ in range(
+            300
+        ):  # each look at the weight is one power iteration; random weights' values lie close together
+            weight = layer.weight.detach()
+        assert float(torch.linalg.matrix_norm(weight.flatten(1), 2)) == pytest.approx(1, rel=1e-3)
+
+
+def test_stylegan2_is_refused_classes() -> None:
+    with pytest.raises(ModelError, match="without classes"):
+        build("stylegan2_small", 10, 32, 3)
+
+
 @pytest.mark.parametrize("size", [20, 4])
 @pytest.mark.parametrize("name", names())
 def test_a_size_that_networks_cant_make_is_refused(name: str, size: int) -> None:
