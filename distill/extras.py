@@ -18,6 +18,8 @@ EXTRA_OF = {
     "ray": "ray",
     "onnx": "onnx",
     "onnxscript": "onnx",
+    "skimage": "generate",
+    "torchmetrics": "fid",
 }
 
 
@@ -27,7 +29,7 @@ def load(module: str, *, needed_by: str) -> ModuleType:
     Raises: MissingExtraError naming the extra that brings the package.
     """
     package = module.split(".")[0]
-    if package in ("timm", "torchvision", "transformers"):  # the other two import torchvision themselves
+    if package in ("timm", "torchvision", "torchmetrics", "transformers"):  # the others import torchvision themselves
         _schemas_for_torchvision()
     try:
         return import_module(module)

@@ -53,7 +53,7 @@ class DecodingReader(Reader):
         for name in [name for name in broken if name not in self._skipped]:
             _LOG.warning("skipped %s: %s", name, broken[name])
         self._skipped.update(broken)
-        if self._decoder.data is not None and len(index) < len(self._order[step].index):
+        if self._decoder.is_training and len(index) < len(self._order[step].index):
             raise broken_data(self._data.path, self._skipped)
         # Bytes travel, a quarter of float32: to this process, and then to the device while it is still computing.
         pixels = pixels.to(self._device, non_blocking=True).float()

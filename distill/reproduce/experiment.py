@@ -56,9 +56,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One table or figure of the paper. entries: the runs that a recipe needs. seeds: how many by default."""
+    """One table or figure of the paper.
+
+    entries: the runs that a recipe of the task needs. seeds: how many by default.
+    """
 
     title: str
     seeds: int
     entries: Callable[[Any], list[Entry]]
     analyse: Callable[[Study], Finding]
+    task: str = "classification"

@@ -15,7 +15,6 @@ from distill.reproduce.experiment import Experiment, Finding, Study
 from distill.run_folder import RunFolder, write_atomically
 from distill.train import run_config
 
-TASK = "classification"
 # Digits of a number in the JSON: more than seeds agree on, and half the file.
 _DIGITS = 6
 
@@ -41,9 +40,11 @@ def reproduce(
     """
     entries = experiment.entries(config)
     listed = {"runs": [entry.name for entry in entries], "seeds": seeds}
-    opened = RunFolder(folder / name, f"{run_config(TASK, config)}reproduce: {json.dumps({name: listed})}\n")
+    opened = RunFolder(folder / name, f"{run_config(experiment.task, config)}reproduce: {json.dumps({name: listed})}\n")
     opened.open(resume=resume)
-    comparison = run_all(TASK, recipe, config, entries, range(seeds), folder, command=command, executor=executor)
+    comparison = run_all(
+        experiment.task, recipe, config, entries, range(seeds), folder, command=command, executor=executor
+    )
     with style(), torch.no_grad():
         finding = experiment.analyse(Study(comparison, config, entries, folder))
         save(finding.picture, folder / name / f"{name}.png", comparison.command)

@@ -7,6 +7,7 @@ from stiefel.errors import UnknownNameError
 
 TASKS: dict[str, str] = {
     "classification": "distill.tasks.classification:Classification",
+    "generation": "distill.tasks.generation:Generation",
 }
 
 
