@@ -47,10 +47,20 @@ def load(path: Path) -> dict[str, Any]:
     return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
 
 
+def load_average(module: nn.Module, state: dict[str, Any]) -> None:
+    """Put the moving average of a checkpoint's state into the module that is kept."""
+    module.load_state_dict(state["average"]["averages"], strict=False)  # it has no integer buffers
+
+
 def paths(folder: Path) -> list[Path]:
     """Return the checkpoints of a run folder, oldest first."""
     found = (folder / "checkpoints").glob("step-*.pt")
     return sorted(path for path in found if re.fullmatch(r"step-\d{8,}\.pt", path.name))
+
+
+def step_of(path: Path) -> int:
+    """Return the step that a checkpoint was written after."""
+    return int(path.stem.removeprefix("step-"))
 
 
 def load_weights(module: nn.Module, source: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 import stiefel
 from distill import budget, cache, data, layers, losses, models, normalise, projector
-from distill.config import HEADS, TEACHER_LABELS, TOKENS, ClassificationConfig, Data
+from distill.config import HEADS, SCHEDULES, TEACHER_LABELS, TOKENS, ClassificationConfig, Data
 from distill.data import transforms
 from distill.errors import RecipeError
 from distill.validation import at_least, check_optimiser, check_parts, check_seed
@@ -25,6 +25,7 @@ def choices() -> dict[str, Sequence[str]]:
         "data.augment": transforms.names(),
         "data.normalisation": tuple(transforms.NORMALISATIONS),
         "teacher.optimiser.name": stiefel.optim.names(),
+        "teacher.optimiser.schedule": SCHEDULES,
     }
 
 
@@ -94,5 +95,6 @@ def _check_data(data: Data) -> None:
     for key in ("erasing", "mix_prob", "mix_switch", "label_smoothing"):
         if not 0 <= getattr(data, key) <= 1:
             raise RecipeError(f"data.{key}", "a share, 0 to 1", getattr(data, key))
-    if not 0 < data.crop_scale <= 1:
-        raise RecipeError("data.crop_scale", "a share of an image above 0, at most 1", data.crop_scale)
+    for key in ("crop_scale", "cropped_share"):
+        if not 0 < getattr(data, key) <= 1:
+            raise RecipeError(f"data.{key}", "a share of an image above 0, at most 1", getattr(data, key))

@@ -7,15 +7,17 @@ from typing import Any, TypeVar
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 TOKENS = ("pooled", "dense")
+SCHEDULES = ("cosine", "constant")
 HEADS = ("own", "teacher")
 TEACHER_LABELS = ("soft", "hard")
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """name: adam, adamw or sgd. lr: peak of a cosine schedule. warmup: its share of the steps. clip_norm: 0 is off.
+    """name: adam, adamw or sgd. lr: its peak. warmup: its share of the steps. clip_norm: 0 is off.
 
     lr_batch: the batch that lr is meant for; another trains at lr · data.batch_size / lr_batch. 0 takes lr as it is.
+    schedule: after the warm-up, a cosine down to a hundredth or constant. beta1, beta2: of Adam's averages.
     """
 
     name: str = "adamw"
@@ -24,6 +26,9 @@ class Optimiser:
     weight_decay: float = 0.05
     warmup: float = 0.05
     clip_norm: float = 1.0
+    schedule: str = "cosine"
+    beta1: float = 0.9
+    beta2: float = 0.999
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,15 @@ class Scale:
     devices: processes on this machine, each with a device and a slice of the batch of its own; under torchrun or
     SLURM their number is taken from there. shard_teacher: its weights are spread over the processes (FSDP) instead of
     held by each. accumulate: parts that a slice is worked off in. average: decay of an
-    exponential moving average of the student, evaluated beside it; 0 for none. checkpointing: activations are
-    computed again in the backward pass instead of kept. compile: by torch.compile.
+    exponential moving average of the student, evaluated beside it; 0 for none. average_start: steps that it waits
+    for. checkpointing: activations are computed again in the backward pass instead of kept. compile: by torch.compile.
     """
 
     devices: int = 1
     shard_teacher: bool = False
     accumulate: int = 1
     average: float = 0.0
+    average_start: int = 0
     checkpointing: bool = False
     compile: bool = False
 
@@ -78,12 +84,15 @@ class Data:
 
     name: the data set. path: its folder, for those that lie in files. image_size: edge in pixels that files are cut
     to, 0 for the data set's own (224 for files). workers: processes that decode files ahead, for each stream of
-    batches; 0 decodes in the run's own. normalisation: of files, by ImageNet's statistics or to half: 0.5 ± 0.5.
+    batches; 0 decodes in the run's own. normalisation: by ImageNet's statistics, or to half: 0.5 ± 0.5; digits have
+    statistics of their own instead of ImageNet's.
     labels_per_class: how many labelled images the student sees, 0 for all.
     batch_size: labelled images a step. unlabelled: training images a step, from all of them, that are seen
     without their labels and carry the distillation losses alone; 0 for none.
 
-    augment: none, shift (by up to `shift` whole pixels), or, of files, crop, three_augment, rand_augment.
+    augment: none, shift (by up to `shift` whole pixels), mirror (half of the images), or, of files, crop,
+    three_augment, rand_augment.
+    cropped_share: how much of a file's shorter edge the centre crop keeps where nothing is drawn, as in evaluation.
     crop_scale: the least share of an image that a random crop keeps. color_jitter: of brightness, contrast and
     saturation. erasing: share of the images in which a rectangle becomes noise. repeats: copies of each image in a
     batch, each augmented on its own. mixup, cutmix: parameter of their Beta distribution, 0 for none. mix_prob:
@@ -101,6 +110,7 @@ class Data:
     unlabelled: int = 0
     augment: str = "shift"
     shift: int = 1
+    cropped_share: float = 0.875
     crop_scale: float = 0.08
     color_jitter: float = 0.3
     erasing: float = 0.0

@@ -18,7 +18,8 @@ class FeatureDistillation(nn.Module):
     """loss(projector(student features), normalise(teacher features)): VkD with its defaults.
 
     student_dim, teacher_dim: widths of the pooled features. projector: orthogonal, linear, mlp or ensemble;
-    `by`: the parameterisation of the orthogonal one. normalise: none, standardise or whiten (teacher alone).
+    `by`: the parameterisation of the orthogonal one. normalise: none, standardise or whiten (teacher alone), or a
+    module of your own, such as `Whiten` with other settings.
     loss: smooth_l1, mse or logsum. The teacher's features are detached.
 
     Raises: UnknownNameError with the valid names; WidthError where features don't have the announced widths.
@@ -31,13 +32,14 @@ class FeatureDistillation(nn.Module):
         *,
         projector: str = "orthogonal",
         by: str = "cayley",
-        normalise: str = "standardise",
+        normalise: str | nn.Module = "standardise",
         loss: str = "smooth_l1",
     ):
         super().__init__()
         self.student_dim, self.teacher_dim = student_dim, teacher_dim
         self.projector = _projector.build(projector, student_dim, teacher_dim, by=by)
-        self.normalise = _normalise.build(normalise, teacher_dim)
+        is_name = isinstance(normalise, str)
+        self.normalise = _normalise.build(normalise, teacher_dim) if is_name else normalise
         self.loss = losses.build(loss)
 
     def forward(

@@ -155,6 +155,18 @@ class NonFiniteLossError(DistillError):
         )
 
 
+class CollapsedRunError(DistillError):
+    """A run that goes on with finite losses and can't recover."""
+
+    def __init__(self, step: int, what: str, checkpoint: Path | None):
+        self.step, self.what, self.checkpoint = step, what, checkpoint
+        last = f"the last good checkpoint is {checkpoint}" if checkpoint else "there is no good checkpoint left"
+        super().__init__(
+            f"expected a game that goes on, got {what} at step {step}; {last}; "
+            "lower optimiser.lr, or augment what the discriminator sees"
+        )
+
+
 class InterruptedRunError(DistillError):
     """A run that the user stopped; it can be resumed."""
 
@@ -162,6 +174,14 @@ class InterruptedRunError(DistillError):
         self.folder, self.step = folder, step
         where = "" if step is None else f" at step {step}"
         super().__init__(f"interrupted{where}; the same command with --resume continues {folder}")
+
+
+class MetricError(DistillError):
+    """Samples that a metric can't judge."""
+
+    def __init__(self, expected: str, got: object):
+        self.expected, self.got = expected, got
+        super().__init__(f"expected {expected}, got {got}; raise metrics.samples or take more real images")
 
 
 class JobsError(DistillError):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from distill import extras, tasks
 from distill import recipe as recipes
-from distill.checkpoint import load_weights
+from distill.checkpoint import load_average, load_weights
 from distill.errors import ModelError, RunFolderError
 from distill.models import Backbone, from_pretrained
 from distill.tasks.classification import Classification
@@ -36,7 +36,7 @@ def export(source: Path, folder: Path, *, onnx: bool, is_averaged: bool = False)
     if is_averaged:
         if "average" not in state:
             raise RunFolderError(source, "holds no moving average", "train with --scale.average, or export without it")
-        task.kept.load_state_dict(state["average"]["averages"], strict=False)  # it has no integer buffers
+        load_average(task.kept, state)
     task.student.save(folder)
     if onnx:
         # What was written, not what was trained: it takes pixels as config.json says.

@@ -19,6 +19,8 @@ EXTRA_OF = {
     "onnx": "onnx",
     "onnxscript": "onnx",
     "faster_coco_eval": "detect",
+    "skimage": "generate",
+    "torchmetrics": "fid",
 }
 
 
@@ -28,7 +30,7 @@ def load(module: str, *, needed_by: str) -> ModuleType:
     Raises: MissingExtraError naming the extra that brings the package.
     """
     package = module.split(".")[0]
-    if package in ("timm", "torchvision", "transformers"):  # the other two import torchvision themselves
+    if package in ("timm", "torchvision", "torchmetrics", "transformers"):  # the others import torchvision themselves
         _schemas_for_torchvision()
     try:
         return import_module(module)

@@ -3,20 +3,20 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-import stiefel
 from distill import checkpoint
 from distill.average import Average
 from distill.budget import STEPS
 from distill.budget import meter as meters
-from distill.errors import InterruptedRunError, NonFiniteLossError
+from distill.errors import CollapsedRunError, InterruptedRunError, NonFiniteLossError
 from distill.interrupt import deferred_interrupt
+from distill.learner import Learner, split
 from distill.processes import Processes
 from distill.progress import progress_bar
 from distill.run_folder import CERTIFICATE, RunFolder, write_atomically
@@ -36,8 +36,9 @@ def fit(task: Task, schedule: Schedule, run: RunFolder, processes: Processes) ->
     since its last checkpoint and resumes to the same numbers. The last checkpoint gets a certificate. Of several
     processes the first one writes the folder.
 
-    Raises: CheckpointError, NonFiniteLossError; NonFiniteError with the name of a tensor that ends with NaN, which
-    can't be certified; InterruptedRunError after Ctrl-C, which lets the step in progress end and writes a checkpoint.
+    Raises: CheckpointError, NonFiniteLossError, CollapsedRunError; NonFiniteError with the name of a tensor that ends
+    with NaN, which can't be certified; InterruptedRunError after Ctrl-C, which lets the step in progress end and
+    writes a checkpoint.
     """
     trainer = _Trainer(task, schedule, run, processes)
     trainer.restore()
@@ -58,17 +59,20 @@ class _Trainer:
 
     def __init__(self, task: Task, schedule: Schedule, run: RunFolder, processes: Processes):
         self.task, self.schedule, self.run, self.processes = task, schedule, run, processes
-        optimiser = schedule.optimiser
-        built = stiefel.optim.build(
-            task.module,
-            optimiser.name,
-            lr=optimiser.lr,
-            weight_decay=optimiser.weight_decay,
-            undecayed=task.undecayed(),
-        )
-        self.peaks = [group["lr"] for group in built.param_groups]
-        self.module, self.optimiser = processes.setup(task.module, built, self._probe, compiled=schedule.scale.compile)
-        self.average = Average(task.kept, schedule.scale.average) if schedule.scale.average else None
+        players = task.players()
+        self.learners = {
+            name: Learner(
+                player,
+                schedule.optimiser,
+                processes,
+                undecayed=task.undecayed(),
+                probe=self._probe if len(players) == 1 else None,
+                compiled=schedule.scale.compile,
+            )
+            for name, player in players.items()
+        }
+        scale = schedule.scale
+        self.average = Average(task.kept, scale.average, start=scale.average_start) if scale.average else None
         self.meter = meters.build(schedule.unit, task.parts(), processes)
         self.step, self.train_seconds, self.data_seconds = 0, 0.0, 0.0
         self.aside = {"evaluation_seconds": 0.0, "checkpoint_seconds": 0.0, "logging_seconds": 0.0}
@@ -81,7 +85,8 @@ class _Trainer:
         state = self.processes.first(lambda: checkpoint.load(found[-1]) if found else None)
         if state is not None:
             self.task.module.load_state_dict(state["module"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            for name, learner in self.learners.items():
+                learner.optimiser.load_state_dict(state["optimisers"][name])
             self.step, self.figures = state["step"], state["figures"]
             self.train_seconds, self.data_seconds = state["train_seconds"], state["data_seconds"]
             self.meter.load_state_dict(state["meter"])
@@ -125,7 +130,8 @@ class _Trainer:
         with self._off_the_clock("checkpoint_seconds"):
             state = {"step": self.step, "figures": self.figures}
             state |= {"train_seconds": self.train_seconds, "data_seconds": self.data_seconds}
-            state |= {"module": self.task.module.state_dict(), "optimiser": self.optimiser.state_dict()}
+            state |= {"module": self.task.module.state_dict()}
+            state |= {"optimisers": {name: each.optimiser.state_dict() for name, each in self.learners.items()}}
             state |= {"meter": self.meter.state_dict(), "aside": dict(self.aside)}
             if self.average is not None:
                 state["average"] = self.average.state_dict()
@@ -149,10 +155,14 @@ class _Trainer:
         return summary
 
     def _evaluate(self) -> dict[str, float]:
-        figures = self.task.evaluate()
-        if self.average is not None:
-            with self.average.applied():
-                figures |= {f"average_{name}": value for name, value in self.task.evaluate().items()}
+        is_average_alone = self.average is not None and self.task.is_average_judged
+        figures = {} if is_average_alone else self.task.evaluate()
+        with self.average.applied() if self.average is not None else nullcontext():
+            if self.average is not None:
+                prefix = "" if is_average_alone else "average_"
+                figures |= {f"{prefix}{name}": value for name, value in self.task.evaluate().items()}
+            if self.processes.is_first:
+                self.task.depict(self.run.path, self.step)
         return figures
 
     @contextmanager
@@ -163,55 +173,58 @@ class _Trainer:
 
     def _train_step(self, is_interrupted: bool, started: float) -> tuple[dict[str, float], bool, float]:
         """Take a step; return its losses, whether Ctrl-C had reached a process, and the sum of the meters' readings."""
-        for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * self.schedule.factor(self.meter.spent, charge=self.meter.last)
+        for learner in self.learners.values():
+            learner.set_rate(self.schedule.factor(self.meter.spent, charge=self.meter.last))
         self.task.module.train()
-        self.optimiser.zero_grad()
         asked = time.perf_counter()
         batch = self.task.batch(self.step)
         self.data_seconds += time.perf_counter() - asked
+        losses: dict[str, float] = {}
+        is_stopped, exchanged = is_interrupted, 0.0
         with self.meter.watching(batch):
-            totals = self._forward_backward(batch)
-            names = list(totals)
-            # One exchange a step: every process sees the same losses, the same wish to stop and the same clock, and
-            # does the same.
-            reading = self.meter.reading(self.train_seconds + time.perf_counter() - started)
-            own = torch.tensor([float(is_interrupted), reading], device=self.processes.device)
-            values = self.processes.mean(torch.cat([torch.stack(list(totals.values())), own])).tolist()
-            parts = dict(zip(names, values[:-2], strict=True))
-            if not math.isfinite(parts["loss"]):
-                raise self._non_finite(parts)
-            if self.schedule.optimiser.clip_norm > 0:
-                self.processes.clip(self.module, self.optimiser, self.schedule.optimiser.clip_norm)
-            self.optimiser.step()
+            for name, part in self.task.turns(batch):
+                found, is_stopped, exchanged = self._take_turn(name, part, is_interrupted, started)
+                losses |= found if len(self.learners) == 1 else _named(found, name)
             if self.average is not None:
                 self.average.update()
-        return parts, values[-2] > 0, values[-1] * self.processes.world
+        ailment = self.task.ailment(losses)
+        if ailment is not None:
+            raise CollapsedRunError(self.step, ailment.what, self._checkpoint_before(self.step - ailment.steps))
+        return losses, is_stopped, exchanged
 
-    def _forward_backward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Add up the gradients of the step's parts; return the mean losses."""
-        count = self.schedule.scale.accumulate
-        totals: dict[str, Tensor] = {}
-        for index, part in enumerate(_split(batch, count, self.processes.device)):
-            try:
-                with self.processes.gathering(self.module, is_last=index == count - 1):
-                    losses = self.module(part)
-                    self.processes.backward(losses["loss"] / count)
-            except (NonFiniteError, torch.linalg.LinAlgError) as error:  # pyright: ignore[reportPrivateImportUsage]
-                # After a step that overflowed, a parameterisation refuses its weights before there is a loss.
-                raise self._non_finite({"loss": math.nan}) from error
-            for name, value in losses.items():
-                totals[name] = totals.get(name, 0) + value.detach().float() / count
-        return totals
+    def _take_turn(
+        self, name: str, batch: dict[str, Tensor], is_interrupted: bool, started: float
+    ) -> tuple[dict[str, float], bool, float]:
+        """Update one player; return what `_train_step` does."""
+        learner = self.learners[name]
+        try:
+            totals = learner.backward(batch, self.schedule.scale.accumulate)
+        except (NonFiniteError, torch.linalg.LinAlgError) as error:  # pyright: ignore[reportPrivateImportUsage]
+            # After a step that overflowed, a parameterisation refuses its weights before there is a loss.
+            raise self._non_finite({"loss": math.nan}) from error
+        # One exchange a turn: every process sees the same losses, the same wish to stop and the same clock, and does
+        # the same.
+        reading = self.meter.reading(self.train_seconds + time.perf_counter() - started)
+        own = torch.tensor([float(is_interrupted), reading], device=self.processes.device)
+        values = self.processes.mean(torch.cat([torch.stack(list(totals.values())), own])).tolist()
+        losses = dict(zip(totals, values[:-2], strict=True))
+        if not math.isfinite(losses["loss"]):
+            raise self._non_finite(losses)
+        learner.update()
+        return losses, values[-2] > 0, values[-1] * self.processes.world
 
     def _probe(self) -> Tensor:
-        part, *_ = _split(self.task.batch(0), self.schedule.scale.accumulate, self.processes.device)
+        part, *_ = split(self.task.batch(0), self.schedule.scale.accumulate, self.processes.device)
         return self.task.module(part)["loss"]
 
     def _non_finite(self, parts: dict[str, float]) -> NonFiniteLossError:
         return NonFiniteLossError(self.step, parts, self.task.indices(self.step), self.last_checkpoint)
 
+    def _checkpoint_before(self, step: int) -> Path | None:
+        found = [path for path in checkpoint.paths(self.run.path) if checkpoint.step_of(path) <= step]
+        return found[-1] if found else None
 
-def _split(batch: dict[str, Tensor], count: int, device: torch.device) -> list[dict[str, Tensor]]:
-    parts = {name: value.to(device, non_blocking=True).chunk(count) for name, value in batch.items()}
-    return [{name: chunks[index] for name, chunks in parts.items()} for index in range(count)]
+
+def _named(losses: dict[str, float], player: str) -> dict[str, float]:
+    """Return one of several players' losses with its "loss" named after it."""
+    return {f"{player}_loss" if name == "loss" else name: value for name, value in losses.items()}

@@ -95,6 +95,28 @@ class Processes:
         forward: Any = torch.compile(module) if compiled else module
         return self.fabric.setup(forward, optimiser)
 
+    def setup_player(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Any, Any]:
+        """Return one of several players in the run's precision, and its optimiser; `align` averages its gradients.
+
+        DDP expects one backward pass through each parameter, and a penalty on gradients makes two.
+        """
+
+        def forward(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+            with self.fabric.autocast():
+                return module(batch)
+
+        return forward, self.fabric.setup_optimizers(optimiser)
+
+    def align(self, module: nn.Module) -> None:
+        """Average a module's gradients and floating-point buffers over the processes, by one exchange."""
+        if self.world == 1:
+            return
+        tensors = [each.grad for each in module.parameters() if each.grad is not None]
+        tensors += [each for each in module.buffers() if each.is_floating_point()]
+        means = self.mean(torch.cat([each.float().flatten() for each in tensors]))
+        for tensor, mean in zip(tensors, means.split([each.numel() for each in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
     def shard(self, module: nn.Module) -> None:
         """Spread a frozen module's weights over the processes (FSDP2); each layer is gathered when it runs."""
         from torch.distributed.device_mesh import init_device_mesh

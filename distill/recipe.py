@@ -128,13 +128,15 @@ def _method(kind: type[RecipeTask], name: str) -> list[str]:
 
 
 def _expanded(kind: type[RecipeTask], words: Sequence[str]) -> list[str]:
-    """Return flags with --method replaced by its keys, which stand first: a flag beside it changes one of them."""
+    """Return flags in full, --method's keys standing first: a flag beside it changes one of them."""
     keys, others = [], []
     rest = iter(words)
     for word in rest:
         flag, equals, value = word.partition("=")
         if flag == "--method":
             keys += _method(kind, value if equals else next(rest, "nothing"))
+        elif flag.removeprefix("--") in kind.short:
+            others.append(f"--{kind.short[flag.removeprefix('--')]}{equals}{value}")
         else:
             others.append(word)
     return keys + others

@@ -24,7 +24,7 @@ class Schedule:
     unit: str = STEPS
 
     def factor(self, spent: float, *, charge: float = 1) -> float:
-        """Return a step's share of the peak learning rate: linear warm-up, then a cosine down to a hundredth.
+        """Return a step's share of the peak learning rate: linear warm-up, then a cosine to a hundredth or constant.
 
         spent: of the budget before the step. charge: what the step is expected to be charged, 0 if nobody knows yet.
         """
@@ -33,6 +33,8 @@ class Schedule:
             warmup = math.ceil(warmup)
         if spent < warmup:
             return min(1.0, (spent + charge) / warmup)
+        if self.optimiser.schedule == "constant":
+            return 1.0
         progress = (spent - warmup) / max(charge, self.amount - warmup)
         return _FINAL_SHARE + (1 - _FINAL_SHARE) * (1 + math.cos(math.pi * progress)) / 2
 

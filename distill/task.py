@@ -1,8 +1,9 @@
 """The contract of a task: a batch in, a dictionary with "loss" out, and an evaluation. `fit` knows nothing more."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,28 @@ from distill.config import Config
 from distill.metric import Metric
 from distill.processes import Processes
 
+ALONE = "module"
+
+
+@dataclass(frozen=True)
+class Player:
+    """What one optimiser trains, and by what.
+
+    module: its `forward(batch)` returns a dictionary of scalars with the key "loss". trained: the modules whose
+    parameters this loss moves; it leaves no gradient on any other player's.
+    """
+
+    module: nn.Module
+    trained: nn.Module
+
+
+@dataclass(frozen=True)
+class Ailment:
+    """Why a run is past saving though its losses are finite. steps: how many it has been so."""
+
+    what: str
+    steps: int
+
 
 class Task(ABC):
     """What is trained, on what, and how it is judged.
@@ -20,12 +43,14 @@ class Task(ABC):
     module: everything that is trained, the projector and the loss included, behind one `forward(batch)` that
     returns a dictionary of scalars with the key "loss". One forward, so that wrapping it (DDP, compile) wraps all.
     kept: the part of it that is kept after training, and averaged where an average is asked for.
-    metric: the figure of `evaluate` that ranks runs.
+    metric: the figure of `evaluate` that ranks runs. is_average_judged: whether a moving average's figures, where
+    there is one, stand for the run, instead of beside those of the last weights.
     """
 
     module: nn.Module
     kept: nn.Module
     metric: Metric
+    is_average_judged: bool = False
 
     @property
     @abstractmethod
@@ -42,6 +67,22 @@ class Task(ABC):
     @abstractmethod
     def indices(self, step: int) -> list[int]:
         """Return which training examples a step's batch holds, all processes' together."""
+
+    def players(self) -> Mapping[str, Player]:
+        """Return who is trained, each with an optimiser of its own: `module` alone, unless a task is a game."""
+        return {ALONE: Player(self.module, self.module)}
+
+    def turns(self, batch: dict[str, Tensor]) -> Iterable[tuple[str, dict[str, Tensor]]]:
+        """Yield the updates that a step is made of, in order: which player's, and its part of the step's batch."""
+        yield ALONE, batch
+
+    def ailment(self, losses: Mapping[str, float]) -> Ailment | None:
+        """Return what is wrong after a step with these finite losses; None if nothing is."""
+        return None
+
+    def depict(self, folder: Path, step: int) -> None:
+        """Write pictures of what the current weights do into a run's folder, where there is anything to see."""
+        return None
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
         """Return the modules whose share of a step's cost is told apart, each called as a module in `forward`."""
@@ -60,13 +101,14 @@ class RecipeTask(Task):
     """A task that recipes describe, and the command line knows by name.
 
     config: the dataclass of its recipes. methods: sets of recipe keys by name, for `--method`; those that fix the
-    most keys stand first, and `none` goes without distillation. compared: a key's values that a comparison without a
-    grid of its own runs, beside none.
+    most keys stand first, and `none` goes without distillation. compared: the methods that a comparison takes where
+    no key says what varies; none for projectors and parameterisations. short: flags that stand for an inner key.
     """
 
     config: ClassVar[type[Config]]
     methods: ClassVar[Mapping[str, Mapping[str, Any]]]
-    compared: ClassVar[Mapping[str, Sequence[str]]] = {}
+    compared: ClassVar[Sequence[str]] = ()
+    short: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     @abstractmethod

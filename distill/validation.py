@@ -8,7 +8,7 @@ import torch
 
 import stiefel
 from distill import budget
-from distill.config import PRECISIONS, Config, Optimiser
+from distill.config import PRECISIONS, SCHEDULES, Config, Optimiser
 from distill.errors import RecipeError
 
 _SEEDS = 2**31
@@ -16,7 +16,7 @@ _SEEDS = 2**31
 
 def choices() -> dict[str, Sequence[str]]:
     """Return the names that a key takes, for each key of every task whose names are known here."""
-    return {"precision": PRECISIONS, "optimiser.name": stiefel.optim.names()}
+    return {"precision": PRECISIONS, "optimiser.name": stiefel.optim.names(), "optimiser.schedule": SCHEDULES}
 
 
 def validate(config: Config, names: dict[str, Sequence[str]]) -> None:
@@ -48,6 +48,9 @@ def check_optimiser(key: str, optimiser: Optimiser) -> None:
         raise RecipeError(f"{key}.lr", "a finite number above 0", optimiser.lr)
     if not 0 <= optimiser.warmup < 1:
         raise RecipeError(f"{key}.warmup", "a share of the steps, 0 <= warmup < 1", optimiser.warmup)
+    for beta in ("beta1", "beta2"):
+        if not 0 <= getattr(optimiser, beta) < 1:
+            raise RecipeError(f"{key}.{beta}", "a decay, 0 to below 1", getattr(optimiser, beta))
 
 
 def check_parts(config: Config, key: str, size: int) -> None:
@@ -81,6 +84,7 @@ def _check_scale(config: Config) -> None:
     at_least("scale.accumulate", config.scale.accumulate, 1)
     if not 0 <= config.scale.average < 1:
         raise RecipeError("scale.average", "a decay, 0 <= average < 1", config.scale.average)
+    at_least("scale.average_start", config.scale.average_start, 0)
     if config.precision == "float16" and config.device.split(":")[0] != "cuda":
         raise RecipeError("precision", "float32 or bfloat16, as float16 needs a CUDA device", config.precision)
 

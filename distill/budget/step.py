@@ -1,10 +1,11 @@
 """One training step of a task outside of a run, as `distill.loop` takes it, to be traced or timed again and again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-import stiefel
 from distill.budget.trace import Trace
 from distill.config import Config
+from distill.learner import Learner
 from distill.processes import Processes
 from distill.task import Task
 
@@ -12,25 +13,25 @@ Step = Callable[[], object]
 
 
 def training_step(task: Task, config: Config) -> Step:
-    """Return forward, backward, clipping and the optimiser's update of a task's first batch, at a rate of 0.
+    """Return a step of a task on its first batch, every player's turns, at a rate of 0.
 
     The batch is fetched once: data isn't part of it. At a rate of 0 every call does the same work.
     """
     processes = Processes(device=config.device, precision=config.precision, is_alone=True)
-    built = stiefel.optim.build(task.module, config.optimiser.name, lr=0.0, undecayed=task.undecayed())
     batch = {name: value.to(processes.device) for name, value in task.batch(0).items()}
-    module, optimiser = processes.setup(task.module, built, lambda: task.module(batch)["loss"], compiled=False)
-    parts = {name: value.chunk(config.scale.accumulate) for name, value in batch.items()}
-    module.train()
+    settings = replace(config.optimiser, lr=0.0, weight_decay=0.0)
+    players = task.players()
+    probe = (lambda: task.module(batch)["loss"]) if len(players) == 1 else None
+    learners = {
+        name: Learner(player, settings, processes, undecayed=task.undecayed(), probe=probe)
+        for name, player in players.items()
+    }
+    task.module.train()
 
     def step() -> None:
-        optimiser.zero_grad()
-        for index in range(config.scale.accumulate):
-            losses = module({name: chunks[index] for name, chunks in parts.items()})
-            processes.backward(losses["loss"] / config.scale.accumulate)
-        if config.optimiser.clip_norm > 0:
-            processes.clip(module, optimiser, config.optimiser.clip_norm)
-        optimiser.step()
+        for name, part in task.turns(batch):
+            learners[name].backward(part, config.scale.accumulate)
+            learners[name].update()
 
     return step
 

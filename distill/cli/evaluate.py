@@ -5,7 +5,7 @@ from pathlib import Path
 
 from distill import recipe as recipes
 from distill import tasks
-from distill.checkpoint import load_weights
+from distill.checkpoint import load_average, load_weights
 from distill.cli import options
 from distill.run_folder import read_summary
 
@@ -21,6 +21,8 @@ def _evaluate(arguments: argparse.Namespace, keys: list[str], words: list[str]) 
     read_summary(arguments.run)
     task_name, config = recipes.read(arguments.run / "config.yaml")
     task = tasks.get(task_name).untaught(config)
-    load_weights(task.module, arguments.run)
+    state = load_weights(task.module, arguments.run)
+    if task.is_average_judged and "average" in state:
+        load_average(task.kept, state)
     options.print_figures(task.evaluate())
     return 0

@@ -16,19 +16,19 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("experiment", help="one of the names below")
     options.add_recipe(parser)
     parser.add_argument("--seeds", type=options.positive, metavar="N", help="seeds 0 … N-1 (default: the number below)")
-    parser.add_argument("--out", type=Path, help="folder of runs, pictures and figures (default runs/reproduce-RECIPE)")
+    parser.add_argument("--out", type=Path, help="folder of runs and pictures (default runs/reproduce-TASK-RECIPE)")
     parser.add_argument("--resume", action="store_true", help="go on, or draw a finished experiment anew")
     options.add_executor(parser)
-    listed = [f"  {name:<8}{each.title}; {each.seeds} seeds" for name, each in reproduce.EXPERIMENTS.items()]
+    listed = [f"  {name:<18}{each.title}; {each.seeds} seeds" for name, each in reproduce.EXPERIMENTS.items()]
     parser.epilog = "\n".join(["experiments, which share runs in one folder:", *listed])
 
 
 def _reproduce(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
     experiment = reproduce.get(arguments.experiment)
-    name = str(reproduce.RECIPES.get(arguments.recipe, arguments.recipe))
-    config = options.compared_config(experiment.task, name, keys, varied=("seed", *experiment.varied))
+    name = str(reproduce.RECIPES[experiment.task].get(arguments.recipe, arguments.recipe))
+    config = options.compared_config(experiment.task, name, keys, varied=("seed", *reproduce.VARIED[experiment.task]))
     recipe = Path(arguments.recipe).stem
-    folder = arguments.out or options.RUNS / f"reproduce-{recipe}"
+    folder = arguments.out or options.RUNS / f"reproduce-{experiment.task}-{recipe}"
     finding = reproduce.reproduce(
         arguments.experiment,
         experiment,

@@ -1,4 +1,4 @@
-"""Data sets by name; each is one file and one line here, imported when first asked for."""
+"""Data sets by name; each is a function and one line here, imported when first asked for."""
 
 import hashlib
 import json
@@ -15,10 +15,13 @@ from distill.errors import RecipeError
 __all__ = ["DATASETS", "Batches", "Source", "load", "transform_fingerprint"]
 
 DATASETS: dict[str, str] = {
-    "digits": "distill.data.digits",
-    "folder": "distill.data.folder",
-    "imagenet": "distill.data.imagenet",
-    "shards": "distill.data.shards",
+    "digits": "distill.data.digits:load",
+    "cifar10": "distill.data.cifar:load_10",
+    "cifar100": "distill.data.cifar:load_100",
+    "faces": "distill.data.faces:load",
+    "folder": "distill.data.folder:load",
+    "imagenet": "distill.data.imagenet:load",
+    "shards": "distill.data.shards:load",
 }
 
 # What changes no pixel of any batch.
@@ -35,7 +38,8 @@ def load(data: Data) -> tuple[Source, Source]:
     """
     if data.name not in DATASETS:
         raise RecipeError("data.name", f"one of {', '.join(DATASETS)}", data.name)
-    return import_module(DATASETS[data.name]).load(data)
+    module, _, function = DATASETS[data.name].partition(":")
+    return getattr(import_module(module), function)(data)
 
 
 def transform_fingerprint(data: Data) -> str:

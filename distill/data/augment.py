@@ -1,4 +1,4 @@
-"""What is done to a batch of normalised images: shifts, erasing, mixup and cutmix, soft labels."""
+"""What is done to a batch of normalised images: shifts, mirrors, erasing, mixup and cutmix, soft labels."""
 
 import math
 
@@ -27,6 +27,14 @@ def random_shift(
         torch.from_numpy(way.astype(np.int64)) for way in np.divmod(words % (2 * most + 1) ** 2, 2 * most + 1)
     )
     return windows[torch.arange(count), :, down, right]
+
+
+def random_mirror(
+    pixels: Float[Tensor, "n channels height width"], words: UInt32[np.ndarray, "n"]
+) -> Float[Tensor, "n channels height width"]:
+    """Return the images with left and right exchanged in those whose word is odd: half of them."""
+    is_odd = torch.from_numpy(words % 2 == 1).to(pixels.device)
+    return torch.where(is_odd[:, None, None, None], pixels.flip(-1), pixels)
 
 
 def erase(

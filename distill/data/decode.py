@@ -49,15 +49,16 @@ class Decoded(NamedTuple):
 class Decoder(Dataset):
     """Makes the batch of some places: what a worker process runs.
 
-    numbers: the store's number of each image. data: what is done to them, None for evaluation. In training a broken
-    image is replaced by the next one in `numbers`, in evaluation it is left out. No transform is kept here: a worker
+    numbers: the store's number of each image. data: what is done to them. In training a broken image is replaced by
+    the next one in `numbers`, in evaluation it is left out. No transform is kept here: a worker
     that doesn't inherit it by a fork must mend torchvision's import before it makes one.
     """
 
     store: Store
     numbers: Int[np.ndarray, "n"]
     size: int
-    data: Data | None
+    data: Data
+    is_training: bool
 
     def __getitem__(self, places: Places) -> Decoded:
         """Return the images of these places, each drawn from its own word."""
@@ -76,15 +77,14 @@ class Decoder(Dataset):
 
         Raises: MissingExtraError without torchvision.
         """
-        if self.data is None:
-            return transforms.evaluation(self.size)
-        return transforms.training(self.data, self.size)
+        make = transforms.training if self.is_training else transforms.evaluation
+        return make(self.data, self.size)
 
     def _first_whole(
         self, first: int, word: int, transform: Transform, broken: dict[str, str]
     ) -> tuple[int, Image.Image] | None:
         """Return the first image from `first` on that isn't broken, and note the broken ones."""
-        for further in range(1 if self.data is None else _MOST_BROKEN):
+        for further in range(_MOST_BROKEN if self.is_training else 1):
             place = (first + further) % len(self.numbers)
             number = int(self.numbers[place])
             # Pillow's plugins raise nearly anything for a broken file; and a transform that fails on one image,

@@ -44,6 +44,10 @@ class Files(Source):
         self.classes, self.image_size = len(class_names), data.image_size or _SIZE
         self.normalisation = NORMALISATIONS[data.normalisation]
 
+    def names(self) -> list[str]:
+        """Return the images' names in their store."""
+        return [self.store.name(number) for number in self._numbers().tolist()]
+
     def evaluation(self, size: int) -> Iterator[dict[str, Tensor]]:
         """Yield every image that can be decoded once, in order, as batches of up to `size`.
 
@@ -89,5 +93,6 @@ class Files(Source):
         return self.origin.cpu().numpy()
 
     def _reader(self, order: Order | InOrder, augmentation: Data | None) -> DecodingReader:
-        decoder = Decoder(self.store, self._numbers(), self.image_size, augmentation)
+        is_training = augmentation is not None
+        decoder = Decoder(self.store, self._numbers(), self.image_size, augmentation or self.data, is_training)
         return DecodingReader(decoder, order, self.data, self.labels.device, self.skipped)

@@ -1,7 +1,7 @@
 """Labelled images in memory."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -22,10 +22,13 @@ class Images(Source):
         classes: int,
         *,
         origin: Int[Tensor, "n"] | None = None,
+        normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+        class_names: Sequence[str] = (),
     ):
         self.pixels, self.labels, self.classes = pixels, labels, classes
         self.origin = torch.arange(len(labels), device=labels.device) if origin is None else origin
         self.channels, self.image_size = pixels.shape[1], pixels.shape[-1]
+        self.normalisation, self.class_names = normalisation, class_names
 
     def evaluation(self, size: int) -> Iterator[dict[str, Tensor]]:
         """Yield every image once, in order, as batches of up to `size`."""
@@ -36,11 +39,11 @@ class Images(Source):
     def subset(self, index: Int[Tensor, "m"]) -> "Images":
         """Return some of the images, by their place here."""
         index = index.to(self.labels.device)
-        return Images(self.pixels[index], self.labels[index], self.classes, origin=self.origin[index])
+        return self._with(self.pixels[index], self.labels[index], self.origin[index])
 
     def to(self, device: str) -> "Images":
         """Return the images on a device."""
-        return Images(self.pixels.to(device), self.labels.to(device), self.classes, origin=self.origin.to(device))
+        return self._with(self.pixels.to(device), self.labels.to(device), self.origin.to(device))
 
     def reader(self, order: Order, data: Data) -> "InMemory":
         """Return what picks the images of batch after batch."""
@@ -51,6 +54,16 @@ class Images(Source):
         content = hashlib.sha256(self.pixels.cpu().contiguous().numpy().tobytes())
         content.update(self.labels.cpu().contiguous().numpy().tobytes())
         return content.hexdigest()
+
+    def _with(self, pixels: Tensor, labels: Tensor, origin: Tensor) -> "Images":
+        return Images(
+            pixels,
+            labels,
+            self.classes,
+            origin=origin,
+            normalisation=self.normalisation,
+            class_names=self.class_names,
+        )
 
 
 class InMemory(Reader):

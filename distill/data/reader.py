@@ -41,7 +41,7 @@ class DecodingReader(Reader):
     def __getitem__(self, step: int) -> tuple[Float[Tensor, "batch channels height width"], Int[Tensor, "batch"]]:
         pixels, index, broken = self._ahead[step]
         note(broken, self._skipped)
-        if self._decoder.data is not None and len(index) < len(self._order[step].index):
+        if self._decoder.is_training and len(index) < len(self._order[step].index):
             raise broken_data(self._data.path, self._skipped)
         # Bytes travel, a quarter of float32: to this process, and then to the device while it is still computing.
         pixels = pixels.to(self._device, non_blocking=True).float()

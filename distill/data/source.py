@@ -2,14 +2,14 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from distill.config import Data
-from distill.data.augment import erase, mix, random_shift, soft_labels
+from distill.data.augment import erase, mix, random_mirror, random_shift, soft_labels
 from distill.data.order import Order
 from distill.errors import RecipeError
 
@@ -28,6 +28,7 @@ class Source(ABC):
     channels: int
     image_size: int
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    class_names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,6 +55,10 @@ class Source(ABC):
     def selection(self) -> str:
         """Return a hash of which images of the data set these are."""
         return hashlib.sha256(self.origin.cpu().numpy().tobytes()).hexdigest()
+
+    def names(self) -> list[str]:
+        """Return what a user finds each image by: its number in the data set, or its file's name."""
+        return [str(number) for number in self.origin.tolist()]
 
     @abstractmethod
     def evaluation(self, size: int) -> Iterator[dict[str, Tensor]]:
@@ -130,6 +135,8 @@ class Batches:
         words = self._order[step].words
         if self._data.augment == "shift":
             pixels = random_shift(pixels, self._data.shift, words[:, 0])
+        elif self._data.augment == "mirror":
+            pixels = random_mirror(pixels, words[:, 0])
         pixels = erase(pixels, self._data.erasing, words[:, 1])
         labels = self._source.labels[index]
         if self._data.mixup > 0 or self._data.cutmix > 0 or self._data.label_smoothing > 0:

@@ -16,7 +16,6 @@ NORMALISATIONS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
-_EVALUATED_SHARE = 0.875  # of the shorter edge is inside the centre crop: 224 of 256
 _LONGEST_ASPECT = 8  # a strip of 1 × 5000 pixels would else grow to 256 × 1 280 000 before its centre is cut out
 _BLUR_RADIUS = (0.1, 2.0)
 
@@ -25,17 +24,17 @@ Transform = Callable[[Image.Image], Image.Image]
 
 def names() -> tuple[str, ...]:
     """Return the names of all augmentations."""
-    return ("none", "shift", *_AFTER_CROP)
+    return ("none", "shift", "mirror", *_AFTER_CROP)
 
 
 @cache
 def training(data: Data, size: int) -> Transform:
     """Return the augmentation that `data` names for images of `size` pixels; it draws from torch's default generator.
 
-    none and shift are the evaluation's own crop: shift works on whole batches.
+    none, shift and mirror are the evaluation's own crop: the latter two work on whole batches.
     """
     if data.augment not in _AFTER_CROP:
-        return evaluation(size)
+        return evaluation(data, size)
     v2 = _torchvision()
     crop = v2.RandomResizedCrop(
         size, scale=(data.crop_scale, 1.0), interpolation=v2.InterpolationMode.BICUBIC, antialias=True
@@ -44,10 +43,10 @@ def training(data: Data, size: int) -> Transform:
 
 
 @cache
-def evaluation(size: int) -> Transform:
+def evaluation(data: Data, size: int) -> Transform:
     """Return the transform that resizes an image's shorter edge and cuts out its centre."""
     v2 = _torchvision()
-    resize = v2.Resize(int(size / _EVALUATED_SHARE), interpolation=v2.InterpolationMode.BICUBIC, antialias=True)
+    resize = v2.Resize(int(size / data.cropped_share), interpolation=v2.InterpolationMode.BICUBIC, antialias=True)
     return v2.Compose([_cut_strip, resize, v2.CenterCrop(size)])
 
 

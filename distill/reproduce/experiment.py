@@ -7,7 +7,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from distill import tasks
 from distill.compare import TEACHER, run_folder
 from distill.grid import Entry
 from distill.report.table import Table
@@ -57,9 +56,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One table or figure of the paper. entries: the runs that a recipe needs. seeds: how many by default.
+    """One table or figure of the paper.
 
-    task: whose recipes it takes.
+    entries: the runs that a recipe of the task needs. seeds: how many by default.
     """
 
     title: str
@@ -67,9 +66,3 @@ class Experiment:
     entries: Callable[[Any], list[Entry]]
     analyse: Callable[[Study], Finding]
     task: str = "classification"
-
-    @property
-    def varied(self) -> tuple[str, ...]:
-        """The recipe keys that it sets run by run; what a recipe or a flag says of them would be lost."""
-        methods = tasks.get(self.task).methods
-        return ("method", *sorted({key for keys in methods.values() for key in keys} - {"alpha", "gamma"}))

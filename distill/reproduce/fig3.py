@@ -13,8 +13,9 @@ from distill.report.picture import blank, image, tidy
 from distill.reproduce.experiment import Experiment, Finding, Study
 from distill.reproduce.measured import Measured
 from distill.reproduce.methods import SHOWN, colour, entries
-from distill.reproduce.redundancy import correlation, effective_rank, mean_correlation, singular_values, spectrum
+from distill.reproduce.redundancy import correlation, mean_correlation, singular_values
 from distill.reproduce.trained import Trained
+from distill.spectrum import effective_rank, spectrum
 
 _LINEAR, _VKD = SHOWN["linear"][0], SHOWN["vkd"][0]
 _IMAGES = 800

@@ -1,4 +1,4 @@
-"""How redundant features are: correlation between channels, spectrum, effective rank."""
+"""How redundant features are: correlation between channels, singular values of a projector."""
 
 import torch
 from jaxtyping import Float
@@ -18,20 +18,6 @@ def mean_correlation(features: Float[Tensor, "n dim"]) -> float:
     matrix = correlation(features).abs()
     count = matrix.shape[0]
     return float((matrix.sum() - matrix.trace()) / (count * (count - 1)))
-
-
-def spectrum(features: Float[Tensor, "n dim"]) -> Float[Tensor, "k"]:
-    """Return the singular values of the centred features as shares of their sum, largest first."""
-    values = torch.linalg.svdvals((features - features.mean(0)).double())
-    return values / values.sum()
-
-
-def effective_rank(shares: Float[Tensor, "k"]) -> float:
-    """Return exp of the entropy of a spectrum's shares: 1 for a single direction, k for k equal ones.
-
-    Source: Roy & Vetterli, "The effective rank", EUSIPCO 2007.
-    """
-    return float(torch.special.entr(shares).sum().exp())
 
 
 def singular_values(projector: nn.Module, dim: int) -> Float[Tensor, "k"]:

@@ -28,7 +28,6 @@ class Classification(RecipeTask):
     metric = ACCURACY
     config: ClassVar = ClassificationConfig
     methods: ClassVar[Mapping[str, Mapping[str, Any]]] = methods.METHODS
-    compared: ClassVar[Mapping[str, Sequence[str]]] = {"projector": ("linear", "orthogonal")}
 
     def __init__(
         self,

@@ -40,14 +40,15 @@ def build(
     *,
     lr: float,
     weight_decay: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999),
     undecayed: Iterable[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
     """Return one optimiser for every trainable parameter of `model`, orthonormal weights included.
 
     Weight decay is for matrices: vectors and scalars (biases, gains) don't get it, and neither do the free
     tensors of parameterisations, which it would pull towards an arbitrary base; a point on the manifold has
-    constant norm. `undecayed` adds others, such as position embeddings. Betas, momentum and eps are torch's
-    defaults, and are found in `param_groups`.
+    constant norm. `undecayed` adds others, such as position embeddings. betas: of both Adams, sgd has none. Momentum
+    and eps are torch's defaults, and are found in `param_groups`.
 
     A point of St(n, p), that is a geoopt parameter on EuclideanStiefel or on our LandingStiefel, gets our
     `RiemannianSGD` or `RiemannianAdam` with its manifold's retraction; to them `lr` is the same step length as to
@@ -73,11 +74,12 @@ def build(
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    optimisers = [_EUCLIDEAN[name](_filled(euclidean), lr=lr)] if others else []
+    settings: dict[str, Any] = {"lr": lr} if name == "sgd" else {"lr": lr, "betas": betas}
+    optimisers = [_EUCLIDEAN[name](_filled(euclidean), **settings)] if others else []
     if _filled(points):
-        optimisers.append(_ON_STIEFEL[name](_filled(points), lr=lr))
+        optimisers.append(_ON_STIEFEL[name](_filled(points), **settings))
     if elsewhere:
-        optimisers.append(_ELSEWHERE[name](elsewhere, lr=lr))
+        optimisers.append(_ELSEWHERE[name](elsewhere, **settings))
     return optimisers[0] if len(optimisers) == 1 else Joint(optimisers)
 
 

@@ -14,7 +14,8 @@ from distill.projector import Projector
 from distill.reproduce.attention import agreement, attention_distance, attention_maps, energy, uniform_distance
 from distill.reproduce.fig6 import kept_after_shift
 from distill.reproduce.measured import Measured
-from distill.reproduce.redundancy import correlation, effective_rank, mean_correlation, singular_values, spectrum
+from distill.reproduce.redundancy import correlation, mean_correlation, singular_values
+from distill.spectrum import effective_rank, spectrum
 
 EPS = torch.finfo(torch.float32).eps
 

@@ -251,3 +251,12 @@ def test_a_riemannian_point_below_float32_is_refused_before_the_first_step() -> 
     network = model("riemannian").bfloat16()
     with pytest.raises(stiefel.StiefelError, match=r"must be float32 or float64, got torch.bfloat16"):
         stiefel.optim.build(network, "adam", lr=1e-2)
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("by", ["cayley", "riemannian", "landing"])
+def test_betas_reach_every_group_that_has_them(by: str, name: str) -> None:
+    optimiser = stiefel.optim.build(model(by), name, lr=1e-3, betas=(0.0, 0.99))
+    assert [group.get("betas") for group in optimiser.param_groups] == [
+        None if name == "sgd" else (0.0, 0.99) for _ in optimiser.param_groups
+    ]
