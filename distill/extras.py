@@ -20,6 +20,7 @@ EXTRA_OF = {
     "onnxscript": "onnx",
     "skimage": "generate",
     "torchmetrics": "fid",
+    "faster_coco_eval": "detect",
 }
 
 

@@ -149,6 +149,14 @@ class Processes:
         """Return the sum of a tensor over the processes."""
         return values if self.world == 1 else self.fabric.all_reduce(values, reduce_op="sum")  # pyright: ignore
 
+    def gathered(self, value: Any) -> list[Any]:
+        """Return every process's value, in the order of their ranks, in all of them."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(values, value)
+        return values
+
 
 def _without_gradient(module: nn.Module, probe: Callable[[], Tensor]) -> list[str]:
     was_training = module.training

@@ -1,8 +1,10 @@
 """The frozen teacher of a run: trained here once, or taken from a library or a file."""
 
 import math
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from torch.nn import functional
 
 from distill import budget, data, models
 from distill.checkpoint import load_weights
-from distill.config import ClassificationConfig, Scale, Student, Teacher
+from distill.config import ClassificationConfig, Optimiser, Scale, Student, Teacher
 from distill.data import Source
 from distill.evaluation import evaluate
 from distill.loop import fit
@@ -21,23 +23,55 @@ from distill.run_folder import RunFolder, is_finished
 from distill.schedule import Schedule
 from distill.task import Task, seeded
 
-_TRAINED_HERE = "train"
+TaskKind = TypeVar("TaskKind", bound=Task)
+
+TRAINED_HERE = "train"
 # What a teacher doesn't depend on: the student's share of labels, and how many processes read files.
 _OF_THE_STUDENT = ("labels_per_class", "unlabelled", "workers")
 
 
-def taught_by(config: ClassificationConfig, folder: Path, processes: Processes) -> Backbone:
-    """Return the teacher of a recipe; one that is trained here is trained in `folder`, if it isn't yet.
+@dataclass(frozen=True)
+class Training:
+    """How a teacher comes to be. recipe: all that it depends on, as text; a folder that holds another one's is refused.
+
+    weights: "train" trains it, to its budget; anything else was loaded by the task itself, and is evaluated once.
+    """
+
+    recipe: str
+    weights: str
+    budget: str
+    optimiser: Optimiser
+    device: str
+    evaluations: int = 20
+
+    @property
+    def is_trained_here(self) -> bool:
+        """Whether it is trained in its folder."""
+        return self.weights == TRAINED_HERE
+
+
+def taught(make: Callable[[Processes], TaskKind], training: Training, folder: Path, processes: Processes) -> TaskKind:
+    """Return a teacher's own task with the weights that its training in `folder` ends with, trained now if need be.
 
     The first process trains it alone: batch norm's statistics, and with them every later figure, are then the same
     for any number of processes.
-    Raises: RunFolderError if the folder holds a teacher of another recipe; what `models.build` raises.
+    Raises: RunFolderError if the folder holds a teacher of another recipe; what `make` raises.
     """
-    processes.first(lambda: _prepare(config, folder))
-    task = TeacherTraining(config, processes)
-    if config.teacher.weights == _TRAINED_HERE:
+    processes.first(lambda: _prepare(make, training, folder))
+    task = make(processes)
+    if training.is_trained_here:
         load_weights(task.module, folder)
-    return task.classifier
+    return task
+
+
+def taught_by(config: ClassificationConfig, folder: Path, processes: Processes) -> Backbone:
+    """Return the teacher of a classification recipe; one that is trained here is trained in `folder`, if it isn't yet.
+
+    Raises: as `taught` does; what `models.build` raises.
+    """
+    teacher = config.teacher
+    training = Training(recipe_of(config), teacher.weights, teacher.budget, teacher.optimiser, config.device)
+    return taught(lambda each: TeacherTraining(config, each), training, folder, processes).classifier
 
 
 def recipe_of(config: ClassificationConfig) -> str:
@@ -72,7 +106,7 @@ class TeacherTraining(Task):
         train, self.test = (images.to(str(processes.device)) for images in data.load(config.data))
         self.processes = processes
         self.batches = train.batches(config.data.batch_size, config.teacher.seed, config.data)
-        weights = "" if config.teacher.weights == _TRAINED_HERE else config.teacher.weights
+        weights = "" if config.teacher.weights == TRAINED_HERE else config.teacher.weights
         with seeded(config.teacher.seed):
             self.classifier = build(config.teacher, train, weights)
         self.module = Supervised(self.classifier).to(processes.device)
@@ -105,20 +139,22 @@ class Supervised(nn.Module):
         return {"loss": functional.cross_entropy(self.classifier(batch["pixels"]).logits, batch["labels"])}
 
 
-def _prepare(config: ClassificationConfig, folder: Path) -> None:
-    run = RunFolder(folder, recipe_of(config))
+def _prepare(make: Callable[[Processes], Task], training: Training, folder: Path) -> None:
+    run = RunFolder(folder, training.recipe)
     if is_finished(folder):
         run.check_same_config()
         return
-    alone = Processes(device=config.device, is_alone=True)
-    task = TeacherTraining(config, alone)
+    alone = Processes(device=training.device, is_alone=True)
+    task = make(alone)
     with run.locked(patience=math.inf):  # runs that start together wait for the one that trains the teacher of all
         run.open(resume=True)
         if is_finished(folder):
             return
-        if config.teacher.weights == _TRAINED_HERE:
-            spendable = budget.parse(config.teacher.budget).settled(task.steps_per_epoch)
-            schedule = Schedule(spendable.amount, config.teacher.optimiser, scale=Scale(), unit=spendable.unit)
+        if training.is_trained_here:
+            spendable = budget.parse(training.budget).settled(task.steps_per_epoch)
+            schedule = Schedule(
+                spendable.amount, training.optimiser, training.evaluations, scale=Scale(), unit=spendable.unit
+            )
             fit(task, schedule, run, alone)
         else:
             run.finish({"steps": 0, "metric": task.metric.name, **task.evaluate()})

@@ -10,13 +10,35 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 
-from distill.cli import budget, compare, evaluate, export, import_weights, reproduce, sample, train
+from distill.cli import (
+    budget,
+    compare,
+    convert_voc,
+    evaluate,
+    export,
+    import_weights,
+    predict,
+    reproduce,
+    sample,
+    train,
+)
 from distill.errors import DistillError, InterruptedRunError, PendingRunsError
 from distill.processes import is_first_process, leave
 from stiefel import console
 from stiefel.errors import StiefelError
 
-_COMMANDS = (train, compare, evaluate, sample, export, import_weights, reproduce, budget)
+_COMMANDS = (
+    train,
+    compare,
+    evaluate,
+    predict,
+    sample,
+    export,
+    reproduce,
+    budget,
+    import_weights,
+    convert_voc,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

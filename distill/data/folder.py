@@ -26,7 +26,7 @@ def load(data: Data) -> tuple[Files, Files]:
 
     Raises: RecipeError without a folder; DataError where a class is empty or the two parts' classes differ.
     """
-    root = root_of(data)
+    root = root_of(data.path)
     if not (root / "train").is_dir():
         return _split(root, scan(root), data)
     train, held_out = scan(root / "train"), scan(held_out_of(root))
@@ -34,14 +34,14 @@ def load(data: Data) -> tuple[Files, Files]:
     return listed(root / "train", train, data), listed(held_out_of(root), held_out, data)
 
 
-def root_of(data: Data) -> Path:
+def root_of(path: str) -> Path:
     """Return the folder of a data set in files.
 
     Raises: RecipeError if there is none.
     """
-    root = Path(data.path).expanduser()
-    if not data.path or not root.is_dir():
-        raise RecipeError("data.path", "a folder of images", data.path)
+    root = Path(path).expanduser()
+    if not path or not root.is_dir():
+        raise RecipeError("data.path", "a folder of images", path)
     return root
 
 

@@ -19,7 +19,7 @@ def load(data: Data) -> tuple[Files, Files]:
 
     Raises: RecipeError without a folder; DataError for folders that are no wnids, and for a flat val without labels.
     """
-    root = root_of(data)
+    root = root_of(data.path)
     if not (root / "train").is_dir():
         raise DataError(root, "folders train and val", "no train", cure="set data.name=folder for other layouts")
     train, val = scan(root / "train"), held_out_of(root)

@@ -29,7 +29,8 @@ class Order:
     """Shuffled batches of `size` among `count` images, without end.
 
     repeats: copies of each image in a batch, `size / repeats` places apart. rank, world: the slice that is taken of
-    every batch; all ranks draw the whole batch, so that the slices' union is what a single process sees.
+    every batch; all ranks draw the whole batch, so that the slices' union is what a single process sees. groups: a
+    byte an image; batches are of one group, but for those that what is left over of each fills together.
     """
 
     count: int
@@ -38,6 +39,7 @@ class Order:
     repeats: int = 1
     rank: int = 0
     world: int = 1
+    groups: bytes = b""
 
     @property
     def per_epoch(self) -> int:
@@ -73,7 +75,10 @@ class Order:
         """Return the images of a step's batch, all processes' together."""
         epoch, position = divmod(step, self.per_epoch)
         distinct = -(-self.size // self.repeats)
-        chosen = _permutation(self.count, self.seed, epoch)[position * distinct : (position + 1) * distinct]
+        shuffled = _permutation(self.count, self.seed, epoch)
+        if self.groups:
+            shuffled = _grouped(self.groups, distinct, self.seed, epoch)
+        chosen = shuffled[position * distinct : (position + 1) * distinct]
         return np.tile(chosen, self.repeats)[: self.size]
 
 
@@ -97,6 +102,18 @@ def _permutation(count: int, seed: int, epoch: int) -> Int[np.ndarray, "count"]:
     # torch's generator keeps the low 32 bits of its seed and drops the rest: the three are hashed into 32.
     word = int(_sequence(seed, _SHUFFLE, epoch).generate_state(1)[0])
     return torch.randperm(count, generator=torch.Generator().manual_seed(word)).numpy()
+
+
+@lru_cache(maxsize=4)
+def _grouped(groups: bytes, size: int, seed: int, epoch: int) -> Int[np.ndarray, "count"]:
+    """Return an epoch's permutation in another order: batches of one group, at the places of their first images."""
+    permutation = _permutation(len(groups), seed, epoch)
+    group = np.frombuffer(groups, np.uint8)[permutation]
+    places = [np.flatnonzero(group == each) for each in np.unique(group)]
+    batches = [each[: len(each) // size * size].reshape(-1, size) for each in places]
+    left_over = np.sort(np.concatenate([each[len(each) // size * size :] for each in places]))
+    whole = np.concatenate(batches)
+    return permutation[np.concatenate([whole[np.argsort(whole[:, 0])].flatten(), left_over])]
 
 
 def _sequence(*key: int) -> np.random.SeedSequence:

@@ -39,7 +39,7 @@ def load(data: Data) -> tuple[Files, Files]:
     Raises: RecipeError without a folder; DataError where a shard is missing or cut off, a sample has no whole label,
     a class has no training image, or a held-out label is none of the training images'.
     """
-    root = root_of(data)
+    root = root_of(data.path)
     train = _read(root, ("train",))
     held_out = _read(root, HELD_OUT)
     labels = {sample.label for sample in train[1]}

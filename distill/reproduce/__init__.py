@@ -3,30 +3,37 @@
 Source: Miles, Elezi & Deng, "VkD: Improving Knowledge Distillation using Orthogonal Projections", CVPR 2024.
 """
 
-from collections.abc import Sequence
-
-from distill.methods import METHODS
-from distill.reproduce import fig3, fig4, fig5, fig6, fig7, table1, table4, table5, table6, table6_generation
+from distill.reproduce import (
+    fig3,
+    fig4,
+    fig5,
+    fig6,
+    fig7,
+    table1,
+    table2,
+    table3,
+    table4,
+    table5,
+    table6,
+    table6_generation,
+)
 from distill.reproduce.experiment import Experiment
 from distill.reproduce.run import reproduce
 from stiefel.errors import UnknownNameError
 
-__all__ = ["EXPERIMENTS", "RECIPES", "VARIED", "get", "reproduce"]
+__all__ = ["EXPERIMENTS", "RECIPES", "get", "reproduce"]
 
-# Recipe keys that a task's experiments set run by run; what a recipe or a flag says of them would be lost.
-VARIED: dict[str, Sequence[str]] = {
-    "classification": ("method", *sorted({key for keys in METHODS.values() for key in keys} - {"alpha", "gamma"})),
-    "generation": ("method", "distillation", "projector", "loss", "normalise", "data.fraction"),
-}
-
-# Short names, by task: the paper's student on ImageNet; its GANs, whose images and budget the tables scale.
+# Short names, by task: the paper's students on ImageNet and COCO; its GANs, whose images and budget the tables scale.
 RECIPES: dict[str, dict[str, str]] = {
     "classification": {"imagenet": "imagenet/deit_ti_vkd"},
+    "detection": {"coco": "coco/vidt_nano_vkd"},
     "generation": {"cifar10": "cifar10/20", "cifar100": "cifar100/20", "fewshot": "few_shot/faces"},
 }
 
 EXPERIMENTS: dict[str, Experiment] = {
     "table1": table1.EXPERIMENT,
+    "table2": table2.EXPERIMENT,
+    "table3": table3.EXPERIMENT,
     "table4": table4.EXPERIMENT,
     "table5": table5.EXPERIMENT,
     "table6": table6.EXPERIMENT,

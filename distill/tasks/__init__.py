@@ -7,6 +7,7 @@ from stiefel.errors import UnknownNameError
 
 TASKS: dict[str, str] = {
     "classification": "distill.tasks.classification:Classification",
+    "detection": "distill.tasks.detection:Detection",
     "generation": "distill.tasks.generation:Generation",
 }
 

@@ -40,6 +40,21 @@ class VidtConfig:
         return [*self.stage_widths[1:], self.width]
 
 
+def _on_scenes(*, embed: int, neck_hidden: int) -> VidtConfig:
+    return VidtConfig(
+        embed,
+        *((1, 3, 1, 1), (1, 2, 4, 8)),
+        window=8,
+        queries=20,
+        width=64,
+        neck_layers=2,
+        neck_heads=4,
+        neck_hidden=neck_hidden,
+        groups=8,
+        dropout=0.0,
+    )
+
+
 PRESETS: dict[str, VidtConfig] = {
     "vidt_nano": VidtConfig(48, (2, 2, 6, 2), (3, 6, 12, 24)),
     "vidt_tiny": VidtConfig(96, (2, 2, 6, 2), (3, 6, 12, 24), drop_path=0.2),
@@ -57,4 +72,8 @@ PRESETS: dict[str, VidtConfig] = {
         groups=8,
         dropout=0.0,
     ),
+    # Student and teacher on scenes of 64 px, on two CPU cores. A digit is some three places of the 8 × 8 grid of the
+    # second stage: so that stage is the deep one, and its window sees the whole image.
+    "vidt_pico": _on_scenes(embed=16, neck_hidden=128),
+    "vidt_mini": _on_scenes(embed=32, neck_hidden=256),
 }

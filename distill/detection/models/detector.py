@@ -49,3 +49,8 @@ class Detector(nn.Module, ABC):
 
         Raises: ModelError if the model can't.
         """
+
+    def undecayed(self) -> list[nn.Parameter]:
+        """Return tokens, their positions and attention's biases: no matrices whatever their shape, so undecayed."""
+        names = ("det_tokens", "det_positions", "bias")
+        return [each for name, each in self.named_parameters() if name.rsplit(".", 1)[-1] in names]

@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from distill.detection.models import transformers_detectors
+from distill.detection.models.body_weights import is_of_a_body, load_body
 from distill.detection.models.config import PRESETS
 from distill.detection.models.detector import Detector
 from distill.detection.models.vidt import Vidt
@@ -27,8 +28,8 @@ DETECTORS: dict[str, Callable[[int], Detector]] = {
 def build(name: str, classes: int, *, weights: str = "") -> Detector:
     """Return the detector called `name`: a key of DETECTORS, hf:ORG/NAME or hf:FOLDER.
 
-    weights: "" for untrained; of a name of ours the path of a file or folder with this very model's; of transformers'
-    "pretrained".
+    weights: "" for untrained; of a name of ours the path of a file or folder with this very model's, or of a file with
+    a Swin's that was trained to classify, which is read into the body; of transformers' "pretrained".
 
     Raises: UnknownNameError with the valid names; ModelError; MissingExtraError.
     """
@@ -43,7 +44,11 @@ def build(name: str, classes: int, *, weights: str = "") -> Detector:
         return transformers_detectors.build(name.removeprefix("hf:"), classes)
     detector = DETECTORS[name](classes)
     if weights:
-        load_weights(name, detector, read_weights(Path(weights)), weights)
+        state = read_weights(Path(weights))
+        if isinstance(detector, Vidt) and is_of_a_body(state):
+            load_body(detector, state, weights)
+        else:
+            load_weights(name, detector, state, weights)
     return detector
 
 
