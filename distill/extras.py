@@ -18,9 +18,9 @@ EXTRA_OF = {
     "ray": "ray",
     "onnx": "onnx",
     "onnxscript": "onnx",
-    "faster_coco_eval": "detect",
     "skimage": "generate",
     "torchmetrics": "fid",
+    "faster_coco_eval": "detect",
 }
 
 

@@ -14,14 +14,11 @@ from distill.results import BASELINE, BETWEEN
 HELP = """several values of a key, --alpha 1,10 or --alpha 1 --alpha 10, span a grid with those of other keys. Each
 combination is run, and those that come to the same run (a linear projector, whatever the parameterisation) once.
 Given again, a key takes each value whole: so does `layers`, whose values hold commas themselves, in any case.
-Without a grid of other keys a linear projector stands beside the orthogonal ones, which are by default those of
-exponential, cayley and riemannian; of detection, token matching does, and of generation, its methods stand beside each
-other. No distillation is always run too: gains are measured over it. A weight that a --method sets to 0 stays 0.
+Without a grid of other keys a linear projector, for detection token matching, stands beside the orthogonal ones,
+which are by default those of exponential, cayley and riemannian; of generation, its methods stand beside each other.
+No distillation is always run too: gains are measured over it. A weight that a --method sets to 0 stays 0.
 """
 
-# Without a grid of other keys.
-_PROJECTORS = ("linear", "orthogonal")
-_PARAMETERISATIONS = ("exponential", "cayley", "riemannian")
 # The method that every task has, of the labels alone.
 _NONE = "none"
 # Their values say what they are of.
@@ -76,15 +73,9 @@ def parse(task: str, recipe: str, words: Sequence[str]) -> tuple[Config, list[En
     if "seed" in values:
         raise RecipeError("seed", "a key that isn't compared", "--seed", cure="it is what the comparison varies")
     axes = {key: several for key, several in values.items() if len(several) > 1}
-    kind = tasks.get(task)
-    if kind.compared and not axes and not {"method", "parameterisation"} & values.keys():
-        axes = {"method": kind.compared}
-    elif not {"method", "projector"} & values.keys() and axes.keys() <= {"parameterisation"}:
-        axes = {"parameterisation": values.get("parameterisation", _PARAMETERISATIONS)}
-        if kind.compared:
-            axes = {"method": kind.compared, **axes}
-        elif "projector" in kind.choices():
-            axes = {"projector": _PROJECTORS, **axes}
+    if not {"method", "projector"} & values.keys() and axes.keys() <= {"parameterisation"}:
+        given = {key: several for key, several in values.items() if key == "parameterisation"}
+        axes = {**tasks.get(task).compared, **given}
     fixed = {key: several[0] for key, several in values.items() if key not in axes}
     runs = [
         run

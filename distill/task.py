@@ -101,13 +101,13 @@ class RecipeTask(Task):
     """A task that recipes describe, and the command line knows by name.
 
     config: the dataclass of its recipes. methods: sets of recipe keys by name, for `--method`; those that fix the
-    most keys stand first, and `none` goes without distillation. compared: the methods that a comparison takes where
-    no key says what varies; none for projectors and parameterisations. short: flags that stand for an inner key.
+    most keys stand first, and `none` goes without distillation. compared: the values of keys that a comparison
+    without a grid of its own runs, beside none. short: flags that stand for an inner key.
     """
 
     config: ClassVar[type[Config]]
     methods: ClassVar[Mapping[str, Mapping[str, Any]]]
-    compared: ClassVar[Sequence[str]] = ()
+    compared: ClassVar[Mapping[str, Sequence[str]]] = {}
     short: ClassVar[Mapping[str, str]] = {}
 
     @classmethod

@@ -27,7 +27,18 @@ from distill.processes import is_first_process, leave
 from stiefel import console
 from stiefel.errors import StiefelError
 
-_COMMANDS = (train, compare, evaluate, predict, sample, export, reproduce, budget, import_weights, convert_voc)
+_COMMANDS = (
+    train,
+    compare,
+    evaluate,
+    predict,
+    sample,
+    export,
+    reproduce,
+    budget,
+    import_weights,
+    convert_voc,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,7 +26,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _reproduce(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
     experiment = reproduce.get(arguments.experiment)
     name = str(reproduce.RECIPES[experiment.task].get(arguments.recipe, arguments.recipe))
-    config = options.compared_config(experiment.task, name, keys, varied=("seed", *reproduce.VARIED[experiment.task]))
+    config = options.compared_config(experiment.task, name, keys, varied=("seed", *experiment.varied))
     recipe = Path(arguments.recipe).stem
     folder = arguments.out or options.RUNS / f"reproduce-{experiment.task}-{recipe}"
     finding = reproduce.reproduce(

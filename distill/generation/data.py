@@ -95,7 +95,7 @@ def _load(keys: GenerationData) -> tuple[Source, Source]:
 
 def _shots(known: Data) -> Files:
     """Return the images that lie in a folder itself, one class."""
-    root = root_of(known)
+    root = root_of(known.path)
     paths = sorted(os.fsencode(name) for name in os.listdir(root) if is_image(name))
     if not paths:
         raise DataError(root, "images in the folder itself", "none", cure="set data.name=folder for folders of classes")

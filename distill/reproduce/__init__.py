@@ -3,9 +3,6 @@
 Source: Miles, Elezi & Deng, "VkD: Improving Knowledge Distillation using Orthogonal Projections", CVPR 2024.
 """
 
-from collections.abc import Sequence
-
-from distill.methods import METHODS
 from distill.reproduce import (
     fig3,
     fig4,
@@ -24,14 +21,7 @@ from distill.reproduce.experiment import Experiment
 from distill.reproduce.run import reproduce
 from stiefel.errors import UnknownNameError
 
-__all__ = ["EXPERIMENTS", "RECIPES", "VARIED", "get", "reproduce"]
-
-# Recipe keys that a task's experiments set run by run; what a recipe or a flag says of them would be lost.
-VARIED: dict[str, Sequence[str]] = {
-    "classification": ("method", *sorted({key for keys in METHODS.values() for key in keys} - {"alpha", "gamma"})),
-    "detection": ("method", "learned_from", "projector"),
-    "generation": ("method", "distillation", "projector", "loss", "normalise", "data.fraction"),
-}
+__all__ = ["EXPERIMENTS", "RECIPES", "get", "reproduce"]
 
 # Short names, by task: the paper's students on ImageNet and COCO; its GANs, whose images and budget the tables scale.
 RECIPES: dict[str, dict[str, str]] = {

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from distill import tasks
 from distill.compare import TEACHER, run_folder
 from distill.grid import Entry
 from distill.report.table import Table
@@ -58,7 +59,8 @@ class Finding:
 class Experiment:
     """One table or figure of the paper.
 
-    entries: the runs that a recipe of the task needs. seeds: how many by default.
+    entries: the runs that a recipe of the task needs. seeds: how many by default. sets: recipe keys that it sets run
+    by run, beside those of methods.
     """
 
     title: str
@@ -66,3 +68,11 @@ class Experiment:
     entries: Callable[[Any], list[Entry]]
     analyse: Callable[[Study], Finding]
     task: str = "classification"
+    sets: tuple[str, ...] = ()
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The recipe keys that it sets run by run; what a recipe or a flag says of them would be lost."""
+        methods = tasks.get(self.task).methods
+        keys = {key for keys in methods.values() for key in keys} - {"alpha", "gamma"}
+        return ("method", *sorted(keys), *self.sets)

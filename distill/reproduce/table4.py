@@ -14,5 +14,10 @@ def analyse(study: Study) -> Finding:
 
 
 EXPERIMENT = Experiment(
-    "Table 4: Fréchet distance by fraction of the images", 3, generated.needed, analyse, generated.TASK
+    "Table 4: Fréchet distance by fraction of the images",
+    3,
+    generated.needed,
+    analyse,
+    generated.TASK,
+    ("data.fraction",),
 )

@@ -117,4 +117,6 @@ def _picture(found: dict[tuple[str, str], list[float]], spectra: dict[str, Tenso
     return drawn
 
 
-EXPERIMENT = Experiment("Table 6 of generation: projector × normalisation", 3, needed, analyse, generated.TASK)
+EXPERIMENT = Experiment(
+    "Table 6 of generation: projector × normalisation", 3, needed, analyse, generated.TASK, ("data.fraction",)
+)

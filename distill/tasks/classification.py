@@ -28,6 +28,10 @@ class Classification(RecipeTask):
     metric = ACCURACY
     config: ClassVar = ClassificationConfig
     methods: ClassVar[Mapping[str, Mapping[str, Any]]] = methods.METHODS
+    compared: ClassVar[Mapping[str, Sequence[str]]] = {
+        "projector": ("linear", "orthogonal"),
+        "parameterisation": ("exponential", "cayley", "riemannian"),
+    }
 
     def __init__(
         self,

@@ -35,7 +35,10 @@ class Detection(RecipeTask):
     metric = AP
     config: ClassVar = DetectionConfig
     methods: ClassVar[Mapping[str, Mapping[str, Any]]] = METHODS
-    compared: ClassVar[Sequence[str]] = ("token", "vkd")
+    compared: ClassVar[Mapping[str, Sequence[str]]] = {
+        "method": ("token", "vkd"),
+        "parameterisation": ("exponential", "cayley", "riemannian"),
+    }
 
     def __init__(self, config: DetectionConfig, teacher: Detector, processes: Processes):
         train, test = data.load(config.data)

@@ -40,7 +40,7 @@ class Generation(RecipeTask):
 
     config: ClassVar = GenerationConfig
     methods: ClassVar[Mapping[str, Mapping[str, Any]]] = methods.METHODS
-    compared: ClassVar = ("kd_dlgan", "vkd_standardise", "vkd_whiten")
+    compared: ClassVar[Mapping[str, Sequence[str]]] = {"method": ("kd_dlgan", "vkd_standardise", "vkd_whiten")}
     short: ClassVar = {"fraction": "data.fraction"}
     # Whose features the distance is in, the judge's label says.
     metric = Metric("fid", "Fréchet distance", is_higher_better=False)

@@ -10,7 +10,7 @@ from small_detections import flags
 from distill import cli, recipe
 from distill.config import changed
 from distill.detection.config import DetectionConfig
-from distill.reproduce import EXPERIMENTS, RECIPES, VARIED, table2, table3
+from distill.reproduce import EXPERIMENTS, RECIPES, table2, table3
 from distill.reproduce.detections import SHOWN
 
 NAMES = ["table2", "table3"]
@@ -43,7 +43,7 @@ def test_each_table_ends_with_a_picture_its_figures_and_sentences(
 
 
 def coco() -> DetectionConfig:
-    config = recipe.load("detection", RECIPES["detection"]["coco"], ["--device", "cpu", "--precision", "float32"])
+    config = recipe.load("detection", RECIPES["coco"], ["--device", "cpu", "--precision", "float32"])
     assert isinstance(config, DetectionConfig)
     return config
 
@@ -69,6 +69,6 @@ def test_table_3_compares_two_teachers_of_one_student_on_coco() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_table_varies_cant_be_given(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "learned_from" in VARIED[EXPERIMENTS[name].task]
+    assert "learned_from" in EXPERIMENTS[name].varied
     assert cli.main(["reproduce", name, "--recipe", "scenes", "--learned_from", "tokens"]) == 2
     assert "learned_from" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 import torch
 from small_games import SMALL, run_killed, run_small, small
 
-from distill import checkpoint, grid
+from distill import checkpoint, grid, recipe
 from distill.cli import main
 from distill.compare import compare
 from distill.errors import CollapsedRunError, JobsError, NonFiniteLossError, RecipeError
@@ -20,6 +20,7 @@ from distill.generation.game import Game
 from distill.run_folder import read_records, read_summary
 from distill.task import Ailment
 from distill.tasks.generation import Generation
+from distill.train import run_config
 
 LIMIT_SECONDS = 900
 METHODS = list(Generation.methods)
@@ -167,6 +168,14 @@ def test_a_comparison_goes_on_where_a_game_is_lost(tmp_path: Path, monkeypatch: 
         )
     assert list(caught.value.reasons) == [folder / "runs/kd_dlgan/seed-0"]
     assert all((folder / f"runs/{run}/summary.json").exists() for run in ("no-distillation/seed-1", "kd_dlgan/seed-1"))
+
+
+@pytest.mark.parametrize("name", recipe.recipes("generation"))
+def test_every_recipe_of_ours_is_one(name: str) -> None:
+    config = recipe.load("generation", name, ["--device", "cpu"])
+    text = run_config("generation", config)
+    assert recipe.parse(text, name) == ("generation", config)
+    assert Generation.method_of(config) == "vkd_whiten"
 
 
 def test_a_comparison_of_generation_is_one_of_its_methods() -> None:
