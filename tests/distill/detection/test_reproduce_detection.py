@@ -43,7 +43,7 @@ def test_each_table_ends_with_a_picture_its_figures_and_sentences(
 
 
 def coco() -> DetectionConfig:
-    config = recipe.load("detection", RECIPES["coco"], ["--device", "cpu", "--precision", "float32"])
+    config = recipe.load("detection", RECIPES["detection"]["coco"], ["--device", "cpu", "--precision", "float32"])
     assert isinstance(config, DetectionConfig)
     return config
 

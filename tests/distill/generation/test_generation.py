@@ -180,7 +180,7 @@ def test_every_recipe_of_ours_is_one(name: str) -> None:
 
 def test_a_comparison_of_generation_is_one_of_its_methods() -> None:
     _, methods = grid.parse("generation", "digits", ["--fraction", "0.2"])
-    assert [method.name for method in methods] == ["no distillation", *Generation.compared]
+    assert [method.name for method in methods] == ["no distillation", *Generation.compared["method"]]
     config, _ = grid.parse("generation", "digits", ["--fraction", "0.2", "--method", "kd_dlgan"])
     assert isinstance(config, GenerationConfig)
     assert config.data.fraction == 0.2
