@@ -84,7 +84,7 @@ def _full() -> Plan:
         "torch householder + SGD",
     )
     others = tuple(SMALL.get(name, name) for name in PROBLEMS)
-    # The condition number of Brockett's cost is 3000 at p = 50: hundreds of iterations, and 1000 by first order.
+    # The condition number of Brockett's cost is 3000 at p = 50: 380 evaluations of L-BFGS to 1e-6, 16 to 20 s.
     brockett = (
         "landing + L-BFGS",
         "riemannian + L-BFGS",
@@ -95,7 +95,7 @@ def _full() -> Plan:
     )
     parts = (
         Part(("procrustes:2000x50", "pca:2000x50"), _installed(large), 6.0),
-        Part(("brockett:2000x50",), _installed(brockett), 10.0),
+        Part(("brockett:2000x50",), _installed(brockett), 40.0),
         Part(others, tuple(registered()), 0.12),
     )
     return Plan(parts, seeds=5, threads=1, drift_steps=100_000)
