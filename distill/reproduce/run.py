@@ -10,6 +10,7 @@ import torch
 from distill.compare import run_all
 from distill.config import Config
 from distill.executors import Executor
+from distill.processes import is_first_process
 from distill.report.picture import save, style
 from distill.reproduce.experiment import Experiment, Finding, Study
 from distill.run_folder import RunFolder, write_atomically
@@ -41,12 +42,16 @@ def reproduce(
     entries = experiment.entries(config)
     listed = {"runs": [entry.name for entry in entries], "seeds": seeds}
     opened = RunFolder(folder / name, f"{run_config(experiment.task, config)}reproduce: {json.dumps({name: listed})}\n")
-    opened.open(resume=resume)
+    # Of a launcher's processes, which all train, the first one writes.
+    if is_first_process():
+        opened.open(resume=resume)
     comparison = run_all(
         experiment.task, recipe, config, entries, range(seeds), folder, command=command, executor=executor
     )
     with style(), torch.no_grad():
         finding = experiment.analyse(Study(comparison, config, entries, folder))
+        if not is_first_process():
+            return finding
         save(finding.picture, folder / name / f"{name}.png", comparison.command)
     said = {"title": experiment.title, "command": comparison.command, "sentences": list(finding.sentences)}
     made = {"recipe": recipe, "seeds": comparison.seeds, "budget": comparison.budget, "device": config.device}
