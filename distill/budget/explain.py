@@ -15,7 +15,7 @@ from distill.config import Config
 class Explanation:
     """One training step on a device.
 
-    parts: seconds of student, teacher, projector, optimiser and other. operators: (name, kind, calls, seconds), the
+    parts: seconds of what the task tells apart, of optimiser and other. operators: (name, kind, calls, seconds), the
     dearest first. peak_bytes: the most that it holds at once; a device with less memory can't run it.
     """
 

@@ -36,6 +36,10 @@ class Distillation(nn.Module, ABC):
     def forward(self, student: Both, teacher: Both) -> dict[str, Float[Tensor, ""]]:
         """Return the loss's weighted terms by name; gradients flow into the discriminator's features alone."""
 
+    @abstractmethod
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """Return the modules whose share of a step's cost is told apart."""
+
     def figures(self) -> dict[str, float]:
         """Return what is worth knowing of the distillation's own state."""
         return {}
@@ -64,6 +68,9 @@ class VkD(Distillation):
 
     def forward(self, student: Both, teacher: Both) -> dict[str, Float[Tensor, ""]]:
         return {"feature_loss": self.alpha * self.distillation(torch.cat(student), torch.cat(teacher))}
+
+    def parts(self) -> dict[str, list[nn.Module]]:
+        return {"projector": [self.distillation.projector], "normalise": [self.distillation.normalise]}
 
     def figures(self) -> dict[str, float]:
         """Return the projector's defect, and the effective rank of the features that are whitened."""
@@ -103,6 +110,9 @@ class KDDLGANDistillation(Distillation):
             "diversity_loss": (-self.weights.diversity, spread),
         }
         return {name: self.alpha * weight * term for name, (weight, term) in terms.items() if weight}
+
+    def parts(self) -> dict[str, list[nn.Module]]:
+        return {"projector": [self.head]}
 
     def _correlations(self, features: Tensor) -> Float[Tensor, "batch classes"]:
         return functional.normalize(features @ self.texts.T)

@@ -84,8 +84,13 @@ class Classification(RecipeTask):
         return self.labelled.indices(step)
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
-        projectors = [cast(FeatureDistillation, each).projector for each in self.distilled.distillations]
-        return {"student": [self.student], "teacher": [self.teacher], "projector": projectors}
+        distillations = [cast(FeatureDistillation, each) for each in self.distilled.distillations]
+        return {
+            "student": [self.student],
+            "teacher": [self.teacher],
+            "projector": [each.projector for each in distillations],
+            "normalise": [each.normalise for each in distillations],
+        }
 
     def undecayed(self) -> list[nn.Parameter]:
         return self.student.undecayed()

@@ -98,7 +98,8 @@ class Generation(RecipeTask):
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
         parts = {GENERATOR: [self.game.generator], DISCRIMINATOR: [self.game.discriminator]}
-        return parts | ({} if self.game.distillation is None else {"teacher": [self.game.encoder]})
+        distillation = self.game.distillation
+        return parts if distillation is None else {**parts, "teacher": [self.game.encoder], **distillation.parts()}
 
     def evaluate(self) -> dict[str, float]:
         figures = self.processes.first(self._judged)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import run_small
+from small_runs import run_small, small
 
 from distill.budget import printed, probes, sheet
 from distill.budget.calibrate import ALLOWED, Calibration, Row, calibrate, times
-from distill.budget.explain import explain_run
+from distill.budget.explain import explain, explain_run
 from distill.budget.model import costs
 from distill.budget.sheet import ATTENTION, CONVOLUTION, PRODUCT, Factorisation, Sheet
 from distill.cli import main
@@ -118,10 +118,18 @@ def test_a_file_without_a_sheet_is_refused_in_a_sentence(tmp_path: Path, capsys:
 def test_a_run_is_explained_by_part_and_operator(tmp_path: Path) -> None:
     run_small(tmp_path / "run", "--parameterisation", "exponential")
     found = explain_run(tmp_path / "run", replace(sheet.V100, memory=1.0))
-    assert set(found.parts) == {"student", "teacher", "projector", "optimiser", "other"}
+    assert set(found.parts) == {"student", "teacher", "projector", "normalise", "optimiser", "other"}
     assert sum(found.parts.values()) == pytest.approx(found.seconds)
     assert sum(seconds for *_, seconds in found.operators) == pytest.approx(found.seconds)
     assert not found.fits
+
+
+def test_whitening_is_charged_to_itself_and_not_to_the_optimiser() -> None:
+    whitened, standardised = (
+        explain("classification", small("--normalise", name), sheet.V100).parts for name in ("whiten", "standardise")
+    )
+    assert whitened["optimiser"] == pytest.approx(standardised["optimiser"])
+    assert whitened["normalise"] > 10 * standardised["normalise"]
 
 
 @pytest.mark.nightly
