@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_runs import killed
 
 from distill import recipe
 from distill.config import Config
-from distill.loop import _Trainer
 from distill.train import train
 
 SMALL = [
@@ -27,20 +27,7 @@ def run_small(folder: Path, *flags: str, resume: bool = False) -> dict[str, Any]
     return train("generation", small(*flags), folder, teacher_folder=folder.parent / "teacher", resume=resume)
 
 
-class Killed(Exception):
-    """Stands for a kill at a known step."""
-
-
 def run_killed(folder: Path, *flags: str, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train a small game until a kill before its step number `step`; the classifiers' two steps are left alone."""
-    advance = _Trainer.advance
-
-    def stop_or_advance(trainer: _Trainer, *, is_interrupted: bool) -> bool:
-        if trainer.schedule.amount > 2 and trainer.step == step:
-            raise Killed
-        return advance(trainer, is_interrupted=is_interrupted)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(_Trainer, "advance", stop_or_advance)
-        with pytest.raises(Killed):
-            run_small(folder, *flags)
+    with killed(step=step, longer_than=2, monkeypatch=monkeypatch):
+        run_small(folder, *flags)

@@ -1,5 +1,7 @@
 """The smallest run that still passes through everything: teacher, student, projector, evaluation, checkpoint."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +40,23 @@ class Killed(Exception):
     """Stands for a kill at a known step."""
 
 
-def run_killed(folder: Path, *flags: str, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train a small run until a kill before its step number `step`; the teacher's run of four steps is left alone."""
+@contextmanager
+def killed(*, step: int, longer_than: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Kill the run within before its step number `step`; runs of `longer_than` steps at most, a teacher's, are left."""
     advance = _Trainer.advance
 
     def stop_or_advance(trainer: _Trainer, *, is_interrupted: bool) -> bool:
-        if trainer.schedule.amount > 4 and trainer.step == step:
+        if trainer.schedule.amount > longer_than and trainer.step == step:
             raise Killed
         return advance(trainer, is_interrupted=is_interrupted)
 
     with monkeypatch.context() as patch:
         patch.setattr(_Trainer, "advance", stop_or_advance)
         with pytest.raises(Killed):
-            run_small(folder, *flags)
+            yield
+
+
+def run_killed(folder: Path, *flags: str, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train a small run until a kill before its step number `step`; the teacher's run of four steps is left alone."""
+    with killed(step=step, longer_than=4, monkeypatch=monkeypatch):
+        run_small(folder, *flags)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from small_detections import few_scenes, flags, run_small, small
-from small_runs import Killed, figures
+from small_runs import figures, killed
 
 from distill import cli, recipe
 from distill.checkpoint import load, paths
@@ -20,7 +20,6 @@ from distill.detection.data.coco import read_parts
 from distill.detection.evaluation import best, judge
 from distill.detection.models import Detections, build, save
 from distill.errors import DistillError
-from distill.loop import _Trainer
 from distill.processes import Processes
 from distill.run_folder import read_summary
 from distill.tasks.detection import Detection
@@ -61,18 +60,9 @@ def test_methods_start_from_the_same_student_and_see_the_same_batches() -> None:
 def test_a_killed_run_resumes_to_the_same_numbers(
     tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    advance = _Trainer.advance
-
-    def stop_or_advance(trainer: _Trainer, *, is_interrupted: bool) -> bool:
-        if trainer.step == 2 and trainer.schedule.amount > 2:
-            raise Killed
-        return advance(trainer, is_interrupted=is_interrupted)
-
     folder = trained.parent / "killed"
-    with monkeypatch.context() as patch:
-        patch.setattr(_Trainer, "advance", stop_or_advance)
-        with pytest.raises(Killed):
-            run_small(folder)
+    with killed(step=2, longer_than=2, monkeypatch=monkeypatch):
+        run_small(folder)
     run_small(folder, resume=True)
     assert figures(folder) == figures(trained)
 
