@@ -11,6 +11,7 @@ from distill import recipe as recipes
 from distill.checkpoint import load_average, load_weights
 from distill.errors import ModelError, RunFolderError
 from distill.models import Backbone, from_pretrained
+from distill.run_folder import CONFIG, run_of
 from distill.tasks.classification import Classification
 
 ONNX = "model.onnx"
@@ -27,8 +28,7 @@ def export(source: Path, folder: Path, *, onnx: bool, is_averaged: bool = False)
     """
     if folder.exists() and any(folder.iterdir()):
         raise RunFolderError(folder, "holds something already", "choose another folder with --out")
-    run = source if source.is_dir() else source.resolve().parents[1]
-    task_name, config = recipes.read(run / "config.yaml")
+    task_name, config = recipes.read(run_of(source) / CONFIG)
     task = tasks.get(task_name).untaught(config)
     if not isinstance(task, Classification):
         raise RunFolderError(source, f"holds a {task_name} run", "export one of classification")

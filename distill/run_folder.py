@@ -25,6 +25,17 @@ def is_finished(path: Path) -> bool:
     return (path / SUMMARY).exists()
 
 
+def run_of(source: Path) -> Path:
+    """Return the run folder that a path names: itself, or that of one of its checkpoints.
+
+    Raises: RunFolderError if it is neither.
+    """
+    run = source if source.is_dir() else source.resolve().parent.parent
+    if not (run / CONFIG).exists():
+        raise RunFolderError(source, "is no run", "give a run folder, or one of its checkpoints")
+    return run
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file so that, whenever the machine stops, the old or the new content is there whole."""
     temporary = path.with_name(f".{path.name}.tmp")

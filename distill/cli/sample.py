@@ -11,6 +11,7 @@ from distill.cli import options
 from distill.errors import RecipeError
 from distill.generation.config import GenerationConfig
 from distill.generation.pictures import save_grid
+from distill.run_folder import CONFIG, run_of
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -24,8 +25,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _sample(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
     options.refuse("sample", keys)
-    run = arguments.source if arguments.source.is_dir() else arguments.source.resolve().parents[1]
-    task_name, config = recipes.read(run / "config.yaml")
+    task_name, config = recipes.read(run_of(arguments.source) / CONFIG)
     if not isinstance(config, GenerationConfig):
         raise RecipeError("task", "a run of generation", task_name, cure="give the folder of one")
     from distill.tasks.generation import Generation  # what only this command needs

@@ -80,7 +80,9 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, capsys: pytest.Captu
         export(run, run, onnx=False)
     assert main(["export", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")]) == 2
     assert main(["export", str(run), "--out", str(tmp_path / "out"), "--alpha", "1"]) == 2
-    assert capsys.readouterr().err.count("\n") == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 2
+    assert f"{tmp_path / 'nothing'} is no run" in said
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
