@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill import recipe
+from distill import recipe, tasks
 from distill.jobs import Job
 from distill.run_folder import is_finished
 from distill.train import run_config, teach, train
@@ -62,19 +62,28 @@ class Work:
         return cls(job, content["is_teacher"])
 
 
+def needs_teacher(job: Job) -> bool:
+    """Whether a job's run learns from its teacher."""
+    return "teacher" not in tasks.get(job.task).idle(job.config)
+
+
 def teachers(jobs: Sequence[Job]) -> list[Work]:
-    """Return the teachers of jobs, each once."""
-    firsts = {job.teacher_folder: job for job in reversed(jobs)}
-    return [Work(job, is_teacher=True) for job in jobs if firsts[job.teacher_folder] is job]
+    """Return the teachers that jobs learn from, each once."""
+    taught = [job for job in jobs if needs_teacher(job)]
+    firsts = {job.teacher_folder: job for job in reversed(taught)}
+    return [Work(job, is_teacher=True) for job in taught if firsts[job.teacher_folder] is job]
 
 
 def in_two_waves(jobs: Sequence[Job], do: Callable[[list[Work]], dict[Path, str]]) -> dict[Path, str]:
     """Do what is left: the teachers, so that none is trained twice, then every run whose teacher is there.
 
+    Runs without a teacher fill the workers that teachers leave idle.
     do: does pieces of work and returns the folders of those that failed, with the reasons. So does this.
     """
     left = [job for job in jobs if not Work(job).is_done]
-    first = [work for work in teachers(left) if not work.is_done]
-    failed = do(first) if first else {}
-    second = [Work(job) for job in left if job.teacher_folder not in failed]
+    missing = [work for work in teachers(left) if not work.is_done]
+    waiting = [job for job in left if needs_teacher(job)] if missing else left
+    others = [job for job in left if not needs_teacher(job)] if missing else []
+    failed = do([*missing, *map(Work, others)]) if missing else {}
+    second = [Work(job) for job in waiting if job.teacher_folder not in failed]
     return failed | (do(second) if second else {})

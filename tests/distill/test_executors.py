@@ -77,6 +77,18 @@ def test_runs_whose_teacher_fails_are_not_tried(tmp_path: Path, monkeypatch: pyt
     assert done == [*teachers([*one, *other]), *map(Work, other)]
 
 
+def test_runs_without_a_teacher_keep_the_other_workers_busy_while_it_is_trained(tmp_path: Path) -> None:
+    taught, untaught = jobs(tmp_path / "one", 2), jobs(tmp_path / "other", 2, "--method", "none")
+    waves: list[list[Work]] = []
+
+    def do(works: list[Work]) -> dict[Path, str]:
+        waves.append(works)
+        return {}
+
+    assert in_two_waves([*untaught, *taught], do) == {}
+    assert waves == [[Work(taught[0], is_teacher=True), *map(Work, untaught)], [*map(Work, taught)]]
+
+
 def test_what_is_done_is_not_done_again_and_another_recipe_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
