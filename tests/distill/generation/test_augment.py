@@ -55,11 +55,11 @@ def test_colour_moves_brightness_saturation_and_contrast_as_its_draws_say() -> N
     assert augment(before, grey, ["colour"]).std(1).max() <= 16 * torch.finfo(torch.float64).eps
     brighter = same.clone()
     brighter[:, 0] = 0.75
-    assert (augment(before, brighter, ["colour"]) - before).sub(0.25).abs().max() <= 1e-14  # some 60 eps
+    assert (augment(before, brighter, ["colour"]) - before).sub(0.25).abs().max() <= 16 * torch.finfo(torch.float64).eps
     flat = same.clone()
     flat[:, 2] = 0
     ratio = augment(before, flat, ["colour"]).std((1, 2, 3)) / before.std((1, 2, 3))
-    assert torch.allclose(ratio, torch.full_like(ratio, 0.5), rtol=1e-12)
+    assert (ratio - 0.5).abs().max() <= 16 * torch.finfo(torch.float64).eps
 
 
 @pytest.mark.parametrize("name", EVERY)
