@@ -104,6 +104,9 @@ def check_pair(student: Detector, teacher: Detector) -> None:
     """
     if student.queries != teacher.queries:
         raise WidthError("distillation", f"{teacher.queries} queries, the teacher's", [student.queries])
+    if student.stride != teacher.stride:
+        expected = f"a finest level with a place every {teacher.stride} pixels, the teacher's"
+        raise WidthError("distillation", expected, [student.stride])
 
 
 def _pairs(student: Detections, teacher: Detections) -> Sequence[tuple[Tensor, Tensor, Tensor]]:

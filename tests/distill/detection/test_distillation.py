@@ -154,6 +154,8 @@ def test_what_cant_be_paired_is_one_sentence() -> None:
         TokenMatching(detector(8), detector(16))
     with pytest.raises(WidthError, match="6 queries"):
         check_pair(detector(), detector(queries=6))
+    with pytest.raises(WidthError, match="a place every 8 pixels"):
+        check_pair(detector(patch=2), detector())
 
 
 def test_the_teacher_gets_no_gradient_and_all_kinds_are_named() -> None:
