@@ -37,18 +37,22 @@ def run_of(source: Path) -> Path:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file so that, whenever the machine stops, the old or the new content is there whole."""
+    """Replace a file so that, whenever the machine stops, the old or the new content is there whole.
+
+    Raises: RunFolderError where it can't be written.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    with _writing(path):
+        with open(temporary, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 class RunFolder:
@@ -66,17 +70,12 @@ class RunFolder:
         """Check, changing nothing, that a run may start here, or with `resume` go on or be found finished.
 
         Raises: RunFolderError if the folder holds a run and `resume` is off, a run of another recipe, or files
-        that are no run's.
+        that are no run's; or if it can't be looked into.
         """
-        if self.is_started:
-            if not resume:
-                state = "a finished" if is_finished(self.path) else "an unfinished"
-                verb = "read" if is_finished(self.path) else "continue"
-                cure = f"add --resume to {verb} it or choose another folder"
-                raise RunFolderError(self.path, f"already holds {state} run", cure)
-            self.check_same_config()
-        elif self.path.exists() and not _is_empty(self.path):
-            raise RunFolderError(self.path, "holds something that is no run", "choose another folder")
+        try:
+            self._check(resume=resume)
+        except OSError as error:
+            raise RunFolderError(self.path, f"can't be read ({error.strerror})", "choose another folder") from error
 
     def open(self, *, resume: bool) -> None:
         """Make the folder ready to train in.
@@ -147,6 +146,17 @@ class RunFolder:
         """Write summary.json, which marks the run as finished."""
         write_atomically(self.path / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
+    def _check(self, *, resume: bool) -> None:
+        if self.is_started:
+            if not resume:
+                state = "a finished" if is_finished(self.path) else "an unfinished"
+                verb = "read" if is_finished(self.path) else "continue"
+                cure = f"add --resume to {verb} it or choose another folder"
+                raise RunFolderError(self.path, f"already holds {state} run", cure)
+            self.check_same_config()
+        elif self.path.exists() and not _is_empty(self.path):
+            raise RunFolderError(self.path, "holds something that is no run", "choose another folder")
+
     def _create(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -183,10 +193,20 @@ def read_summary(path: Path) -> dict[str, Any]:
 
 
 def _append(path: Path, lines: Sequence[Any]) -> None:
-    with open(path, "a", encoding="utf-8") as file:
+    with _writing(path), open(path, "a", encoding="utf-8") as file:
         file.write("".join(json.dumps(line) + "\n" for line in lines))
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what the system refuses, such as a full disk, into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        cure = "make room or mend its permissions; what was trained goes on with --resume"
+        raise RunFolderError(path, f"can't be written ({error.strerror})", cure) from error
 
 
 def _lines(path: Path) -> list[Any]:
