@@ -94,7 +94,7 @@ def _do(line: str, folder: str) -> tuple[str | None, float]:
     os.chdir(folder)  # recipes name data by paths that start there
     started, work, failure = time.monotonic(), Work.from_line(line), None
     if work.processes > 1:
-        slot = Slot(machine.environments(1, work.job.config)[0])
+        slot = Slot(machine.environments(1, [work.job.config])[0])
         try:
             slot.start()
             slot.give(work)
