@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from small_runs import SMALL, Killed, small
 
-from distill import cli, tuning
+from distill import cli, lock, tuning
 from distill import compare as comparing
 from distill.checkpoint import load, paths
 from distill.compare import compare
-from distill.errors import NonFiniteLossError
+from distill.errors import NonFiniteLossError, RunFolderError
 from distill.executors.local import Local
 from distill.grid import Entry, parse
 from distill.jobs import Job
+from distill.lock import locked
 from distill.report.table import table
 from distill.results import BASELINE, Comparison
 
@@ -62,6 +63,20 @@ def test_an_interrupted_comparison_resumes_to_the_same_figures(finished: Path, t
     assert cli.main([*WORDS, "--seeds", "2", "--latex", "--run", str(copy), "--resume"]) == 0
     assert figures(copy) == figures(finished)
     assert (copy / "table.tex").read_text().splitlines()[1:] == lines[1:]
+
+
+def test_another_comparison_is_told_by_what_differs(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*WORDS, "--seeds", "3", "--run", str(finished), "--resume"]) == 2
+    assert "('seeds: [0, 1]', now 'seeds: [0, 1, 2]')" in capsys.readouterr().err
+
+
+def test_a_comparison_that_begins_where_another_one_does_leaves_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "locked", lambda folder, *, patience=0: locked(folder, patience=0))
+    with locked(tmp_path), pytest.raises(RunFolderError, match="is being written by process"):
+        small_comparison(tmp_path, "--projector", "linear")
+    assert [path.name for path in tmp_path.iterdir()] == [lock.LOCK]
 
 
 def small_comparison(folder: Path, *keys: str, tunes_rate: bool = False, resume: bool = False) -> Comparison:
