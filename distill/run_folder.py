@@ -1,6 +1,7 @@
 """A run is a folder: config.yaml, metrics.jsonl, checkpoints/, certificate.json, summary.json, environment.json.
 
-A run whose budget isn't in steps has charges.jsonl too: a line for each run of steps that were charged alike.
+A run whose budget isn't in steps has charges.jsonl too: a line for each run of steps that were charged alike. One whose
+loss is no longer finite, or whose game has collapsed, leaves the reason in diverged.txt.
 """
 
 import json
@@ -18,11 +19,17 @@ from distill.errors import RunFolderError
 
 CONFIG, METRICS, SUMMARY, ENVIRONMENT = "config.yaml", "metrics.jsonl", "summary.json", "environment.json"
 CERTIFICATE, CHARGES, WARNINGS = "certificate.json", "charges.jsonl", "warnings.log"
+DIVERGED = "diverged.txt"
 
 
 def is_finished(path: Path) -> bool:
     """Whether `path` holds a finished run."""
     return (path / SUMMARY).exists()
+
+
+def has_diverged(path: Path) -> bool:
+    """Whether the run in `path` ended because there was nothing left to train."""
+    return (path / DIVERGED).exists()
 
 
 def run_of(source: Path) -> Path:
@@ -87,6 +94,7 @@ class RunFolder:
         # The recipe comes first: a run killed right here has one, and can be resumed.
         write_atomically(self.path / CONFIG, self.config)
         write_atomically(self.path / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
+        (self.path / DIVERGED).unlink(missing_ok=True)
         (self.path / "checkpoints").mkdir(exist_ok=True)
 
     @contextmanager
@@ -145,6 +153,10 @@ class RunFolder:
     def finish(self, summary: dict[str, Any]) -> None:
         """Write summary.json, which marks the run as finished."""
         write_atomically(self.path / SUMMARY, json.dumps(summary, indent=2) + "\n")
+
+    def give_up(self, reason: str) -> None:
+        """Write diverged.txt, which marks the run as one that would fail again."""
+        write_atomically(self.path / DIVERGED, f"{reason}\n")
 
     def _check(self, *, resume: bool) -> None:
         if self.is_started:

@@ -32,8 +32,10 @@ class Local(Executor):
                 Work(job).perform()
             return {}
         # A grid may vary what a run takes of the machine: the most demanding one is made room for.
-        configs, left = [job.config for job in jobs], sum(not Work(job).is_done for job in jobs)
-        count = max(1, min(self.workers or machine.room(configs), left))
+        configs = [job.config for job in jobs if not Work(job).is_done]
+        if not configs:
+            return {}
+        count = min(self.workers or machine.room(configs), len(configs))
         if count == 1 and all(config.scale.devices == 1 for config in configs):
             return in_two_waves(jobs, _one_by_one)
         with Pool(machine.environments(count, configs), self.retries, folder) as pool:
