@@ -18,6 +18,7 @@ from distill.executors import machine
 from distill.executors.executor import execute
 from distill.executors.local import Local
 from distill.executors.pool import Pool
+from distill.executors.slot import Slot, WorkerDiedError
 from distill.executors.watch import Watch
 from distill.executors.work import Work, in_two_waves, teachers
 from distill.lock import locked
@@ -154,6 +155,19 @@ def test_a_grid_that_varies_what_a_run_takes_has_room_for_the_most_demanding(
     several = [*jobs(tmp_path, 1), *jobs(tmp_path, 1, "--scale.devices", "2")]
     Local(workers=1).run(several, tmp_path)
     assert isinstance(ways[0].__self__, Pool)
+
+
+def test_every_run_s_last_words_have_a_file_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(slot: Slot) -> None:
+        raise WorkerDiedError("was killed by SIGKILL", "last words")
+
+    monkeypatch.setattr(Slot, "start", die)
+    (job,) = jobs(tmp_path, 1)
+    several = [replace(job, folder=tmp_path / "tuning" / name / "best-5" / "lr-0.1") for name in ("cayley", "qr")]
+    with Pool(machine.environments(1, [job.config]), 0, tmp_path) as pool:
+        assert len(pool.perform([Work(each) for each in several])) == 2
+    logs = [f"tuning-{name}-best-5-lr-0.1.log" for name in ("cayley", "qr")]
+    assert sorted(path.name for path in (tmp_path / "failed").iterdir()) == logs
 
 
 def on(device: str, devices: int) -> Config:
