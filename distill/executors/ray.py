@@ -31,8 +31,11 @@ class Ray(Executor):
     retries: int = 2
     ray_address: str = ""
 
+    def __post_init__(self) -> None:
+        _ray()  # a package that is missing is said before there is a folder
+
     def run(self, jobs: Sequence[Job], folder: Path) -> dict[Path, str]:
-        ray = extras.load("ray", needed_by="--executor ray")
+        ray = _ray()
         if self.ray_address:
             ray.init(address=self.ray_address, log_to_driver=False)
         else:
@@ -87,6 +90,10 @@ class Ray(Executor):
         except ray.exceptions.RayError as error:
             said = (str(error).strip() or type(error).__name__).splitlines()
             return f"its worker died, {1 + self.retries} times; the first and last words: {said[0]} … {said[-1]}", None
+
+
+def _ray() -> Any:
+    return extras.load("ray", needed_by="--executor ray")
 
 
 def _do(line: str, folder: str) -> tuple[str | None, float]:
