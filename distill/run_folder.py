@@ -43,6 +43,17 @@ def run_of(source: Path) -> Path:
     return run
 
 
+def create(folder: Path) -> None:
+    """Create a folder, if need be with those that it lies in.
+
+    Raises: RunFolderError.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(folder, f"can't be created ({error.strerror})", "choose another") from error
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file so that, whenever the machine stops, the old or the new content is there whole.
 
@@ -90,7 +101,7 @@ class RunFolder:
         Raises: RunFolderError as `check` does, and if the folder can't be created.
         """
         self.check(resume=resume)
-        self._create()
+        create(self.path)
         # The recipe comes first: a run killed right here has one, and can be resumed.
         write_atomically(self.path / CONFIG, self.config)
         write_atomically(self.path / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
@@ -103,7 +114,7 @@ class RunFolder:
 
         Raises: RunFolderError if another process writes it, or it can't be created.
         """
-        self._create()
+        create(self.path)
         with lock.locked(self.path, patience=patience):
             yield
 
@@ -168,12 +179,6 @@ class RunFolder:
             self.check_same_config()
         elif self.path.exists() and not _is_empty(self.path):
             raise RunFolderError(self.path, "holds something that is no run", "choose another folder")
-
-    def _create(self) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunFolderError(self.path, f"can't be created ({error})", "choose another") from error
 
 
 def _is_empty(path: Path) -> bool:

@@ -69,11 +69,14 @@ def test_a_recipe_of_ones_own_is_a_path(tmp_path: Path, capsys: pytest.CaptureFi
         (["train", "classification", "--seed", "-3"], ["seed", "-3"]),
         (["train", "classification", "--budget", "days:3"], ["days:3", "steps:N"]),
         (["train", "classification", "--device", "abacus"], ["device", "abacus"]),
+        (["train", "classification", "--device", "meta"], ["device", "meta"]),
+        (["train", "classification", "--device", "cpu:1"], ["device", "cpu:1"]),
         (["train", "classification", "--student.patch", "3"], ["student.patch", "3"]),
         (["train", "classification", "--data.labels_per_class", "500"], ["data.labels_per_class", "500"]),
         (["train", "classification", "--data.name", "mnist"], ["data.name", "mnist", "digits"]),
         (["evaluate", "/nonexistent"], ["/nonexistent"]),
         (["evaluate", "run", "--gama"], ["--gama"]),
+        (["sample", "run", "--out", "grid"], ["grid", ".png"]),
     ],
 )
 def test_a_wrong_word_gives_one_sentence_and_exit_code_2(
