@@ -126,6 +126,20 @@ def test_ctrl_c_says_how_to_go_on_and_exits_with_130(
     assert train("--run", str(tmp_path / "run"), "--resume") == 0
 
 
+def test_ctrl_c_outside_of_training_says_how_to_go_on_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*rest: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("distill.cli.train.train", interrupted)
+    monkeypatch.setattr("distill.cli.evaluate.read_summary", interrupted)
+    assert train("--run", "run") == 130
+    assert_one_sentence(capsys, "interrupted; the same command with --resume goes on")
+    assert cli.main(["evaluate", "run"]) == 130
+    assert capsys.readouterr().err == "distill: interrupted\n"
+
+
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["evaluate", "--help"]])
 def test_help_exits_well(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
