@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from distill.errors import CheckpointError
-from distill.run_folder import write_atomically
+from distill.run_folder import create, write_atomically
 
 _KEPT = 2
 _DIGEST_BYTES = 32
@@ -28,6 +28,7 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     torch.save(state, buffer)
     content = buffer.getvalue()
     path = folder / "checkpoints" / f"step-{step:08d}.pt"
+    create(path.parent)
     write_atomically(path, hashlib.sha256(content).digest() + content)
     for old in paths(folder)[:-_KEPT]:
         old.unlink()

@@ -51,7 +51,7 @@ def create(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunFolderError(folder, f"can't be created ({error.strerror})", "choose another") from error
+        raise RunFolderError(folder, f"can't be created ({error.strerror})", "choose another folder") from error
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -106,7 +106,6 @@ class RunFolder:
         write_atomically(self.path / CONFIG, self.config)
         write_atomically(self.path / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
         (self.path / DIVERGED).unlink(missing_ok=True)
-        (self.path / "checkpoints").mkdir(exist_ok=True)
 
     @contextmanager
     def locked(self, *, patience: float = lock.PATIENCE_SECONDS) -> Iterator[None]:

@@ -44,6 +44,7 @@ def figures(folder: Path) -> dict[str, list[tuple[float, float]]]:
 def test_every_method_has_every_seed_and_the_page_shows_all(finished: Path) -> None:
     assert list(figures(finished)) == ["no distillation", "linear", "cayley", "riemannian"]
     assert {len(runs) for runs in figures(finished).values()} == {2}
+    assert not (finished / "checkpoints").exists(), "a comparison has none of its own"
     page = (finished / "report.html").read_text()
     assert all(name in page for name in figures(finished))
     assert len((finished / "comparison.csv").read_text().splitlines()) == 1 + 4 * 2
