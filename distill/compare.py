@@ -50,9 +50,7 @@ def compare(
     # The comparison's own folder is opened like a run's: the same states, the same sentences.
     opened = RunFolder(folder, run_config(task, config) + _listed(methods, seeds, tunes_rate=tunes_rate))
     if is_first_process():
-        opened.check(resume=resume)  # what it finds is said at once, and not after a wait for the lock
-        with opened.locked():
-            opened.open(resume=resume)
+        opened.claim(resume=resume)
     tuned: dict[str, Tuning] = {}
     if tunes_rate:
         teachers = teacher_folders(task, config, methods, folder)

@@ -107,6 +107,15 @@ class RunFolder:
         write_atomically(self.path / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
         (self.path / DIVERGED).unlink(missing_ok=True)
 
+    def claim(self, *, resume: bool) -> None:
+        """Open the folder while every other process is kept out, so that of two that begin at once one is refused.
+
+        Raises: RunFolderError as `open` and `locked` do.
+        """
+        self.check(resume=resume)  # what it finds is said at once, and not after a wait for the lock
+        with self.locked():
+            self.open(resume=resume)
+
     @contextmanager
     def locked(self, *, patience: float = lock.PATIENCE_SECONDS) -> Iterator[None]:
         """Keep every other process out of the folder, which is created if need be; wait up to `patience` seconds.
