@@ -20,7 +20,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("source", type=Path, metavar="RUN|CHECKPOINT", help="a run folder, or one of its checkpoints")
     parser.add_argument("--n", type=options.positive, default=64, help="how many images (default 64)")
     parser.add_argument("--columns", type=options.positive, default=8, help="images in a row (default 8)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the PNG")
+    parser.add_argument("--out", type=_png, required=True, metavar="FILE", help="the PNG")
 
 
 def _sample(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
@@ -37,3 +37,9 @@ def _sample(arguments: argparse.Namespace, keys: list[str], words: list[str]) ->
     save_grid(torch.cat(list(task.samples(arguments.n))), arguments.columns, arguments.out)
     print(arguments.out)
     return 0
+
+
+def _png(text: str) -> Path:
+    if Path(text).suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"expected a file whose name ends with .png, got {text!r}")
+    return Path(text)
