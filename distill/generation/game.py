@@ -13,7 +13,7 @@ from distill.generation.distillation import Distillation
 from distill.generation.encoders import Encoder
 from distill.generation.game_config import Game as Keys
 from distill.generation.models import Discriminator, Generator, Judgement
-from distill.processes import average_over_processes
+from distill.processes import sum_over_processes
 from distill.task import Ailment
 
 # Uniform numbers an image: of its augmentation, and one that decides whether it is augmented.
@@ -87,9 +87,10 @@ class Game(nn.Module):
         Source: Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020, section 3.
         """
         if self.keys.adaptive:
-            sure = average_over_processes(real_logits.sign().mean())
-            step = len(real_logits) / self.keys.adaptive_images
-            self.probability.add_((sure - self.keys.adaptive).sign() * step).clamp_(0, 1)
+            own = torch.stack([real_logits.sign().sum(), real_logits.new_tensor(len(real_logits))])
+            signs, count = sum_over_processes(own.float())
+            step = count / self.keys.adaptive_images
+            self.probability.add_((signs / count - self.keys.adaptive).sign() * step).clamp_(0, 1)
 
     def ailment(self, losses: Mapping[str, float]) -> Ailment | None:
         """Return whether the discriminator diverged, or was right or said nothing for too long."""

@@ -15,6 +15,8 @@ from distill.cli import main
 from distill.compare import compare
 from distill.errors import CollapsedRunError, JobsError, NonFiniteLossError, RecipeError
 from distill.executors.local import Local
+from distill.generation import game as games
+from distill.generation import game_rules
 from distill.generation.config import GenerationConfig
 from distill.generation.game import Game
 from distill.run_folder import read_records, read_summary
@@ -106,6 +108,15 @@ def test_a_discriminator_that_is_too_sure_sees_more_augmented_images() -> None:
     assert not torch.equal(game.augmented(images, chances), images)
     game.adapt(torch.tensor([1.0, -1.0]))
     assert float(game.probability) == pytest.approx(0.2 - 2 / 80)
+
+
+def test_the_augmented_share_follows_the_images_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    game = task("--game.adaptive", "0.6", "--game.adaptive_images", "80").game
+    # The other process saw 8 real images too, and took none of them for real.
+    monkeypatch.setattr(games, "sum_over_processes", lambda own: own + torch.tensor([-8.0, 8.0]))
+    game.probability.fill_(0.5)
+    game.adapt(torch.ones(8))
+    assert float(game.probability) == pytest.approx(0.5 - 16 / 80)
 
 
 def test_every_method_starts_from_the_same_networks() -> None:
