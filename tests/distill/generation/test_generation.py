@@ -161,6 +161,11 @@ def test_a_sheet_of_samples_is_that_of_the_average(tmp_path: Path, capsys: pytes
     assert main(["evaluate", str(tmp_path / "run")]) == 0
     summary = read_summary(tmp_path / "run")
     assert f"{summary['fid']:.4g}" in capsys.readouterr().out
+    for wrong in ("grid", "grid.jpg", str(tmp_path / "grid.png" / "inside.png")):
+        assert main(["sample", str(tmp_path / "run"), "--out", wrong]) == 2
+        said = capsys.readouterr().err
+        assert wrong in said
+        assert said.count("\n") == 1
 
 
 def test_a_comparison_goes_on_where_a_game_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
