@@ -78,7 +78,9 @@ def texts_of(config: GenerationConfig, encoder: Encoder, train: Source) -> Float
     if is_clip(config.teacher.name) and train.classes > 1 and train.class_names:
         name = config.teacher.name.removeprefix(_CLIP)
         return text_features(load_clip(name), name, train.class_names)
-    features = torch.cat([encoder(batch["pixels"]) for batch in train.evaluation(config.data.batch_size)])
+    # Labels come with the features: images that can't be decoded are left out of both.
+    batches = [(encoder(each["pixels"]), each["labels"]) for each in train.evaluation(config.data.batch_size)]
+    features, labels = (torch.cat(each) for each in zip(*batches, strict=True))
     if train.classes < 2:
         return features[:_STAND_INS]
     return torch.stack([features[train.labels == label].mean(0) for label in train.labels.unique().tolist()])
