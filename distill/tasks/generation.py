@@ -1,7 +1,6 @@
 """Generation: a GAN learns from few images, its discriminator from a frozen teacher too."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -148,8 +147,8 @@ class Generation(RecipeTask):
 
     @classmethod
     def teacher_of(cls, config: GenerationConfig) -> str:
-        # The judge lies beside the teacher, and is made from the data too.
-        return str((asdict(config.teacher), asdict(config.metrics), config.data.name, config.data.path, config.device))
+        # The judge lies beside the teacher, and is made from the same images.
+        return teachers.recipe_of(config)
 
     @classmethod
     def prepare(cls, config: GenerationConfig, teacher_folder: Path, processes: Processes) -> "Generation":
@@ -159,7 +158,8 @@ class Generation(RecipeTask):
             if config.alpha > 0
             else teachers.untaught(config, train)
         )
-        task = cls(config, encoder, teacher_folder.with_name("judge"), processes)
+        judge_folder = teacher_folder.with_name(f"judge{teacher_folder.name.removeprefix('teacher')}")
+        task = cls(config, encoder, judge_folder, processes)
         processes.first(task.train_judge)
         return task
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from distill.generation.game import Game
 from distill.run_folder import read_records, read_summary
 from distill.task import Ailment
 from distill.tasks.generation import Generation
-from distill.train import run_config
+from distill.train import run_config, teach
 
 LIMIT_SECONDS = 900
 METHODS = list(Generation.methods)
@@ -243,6 +244,22 @@ def test_a_lost_game_ends_with_the_last_good_checkpoint(tmp_path: Path, monkeypa
     assert caught.value.checkpoint is None
     with pytest.raises(NonFiniteLossError):
         run_small(tmp_path / "nan", "--method", "none", "--optimiser.lr", "1e30")
+
+
+def test_recipes_whose_judges_differ_keep_them_apart(tmp_path: Path) -> None:
+    for place, width in (("teacher-1", "4"), ("teacher-2", "5")):
+        teach("generation", small("--method", "none", "--metrics.width", width), tmp_path / place)
+    assert sorted(path.parent.name for path in tmp_path.glob("*/summary.json")) == ["judge-1", "judge-2"]
+
+
+def test_what_a_teacher_and_a_judge_are_made_from_holds_every_key_of_their_images() -> None:
+    config = small()
+    assert isinstance(config, GenerationConfig)
+    text = Generation.teacher_of(config)
+    for keys in ({"image_size": 8}, {"mirror": True}, {"path": "elsewhere"}):
+        assert Generation.teacher_of(replace(config, data=replace(config.data, **keys))) != text
+    for keys in ({"fraction": 0.5}, {"batch_size": 16}, {"workers": 0}):
+        assert Generation.teacher_of(replace(config, data=replace(config.data, **keys))) == text
 
 
 @pytest.mark.parametrize(
