@@ -28,7 +28,8 @@ class Game(nn.Module):
     """Everything that a checkpoint holds: generator, discriminator, what it learns from its teacher, the state.
 
     probability: share of the images that are augmented. path_mean: running mean of path lengths. stuck: steps on end
-    in which the discriminator was right, or said nothing. The teacher is no part of it.
+    in which the discriminator was right, or said nothing. encoder: the teacher, which is no part of it; None without
+    a distillation.
     """
 
     def __init__(
@@ -37,13 +38,13 @@ class Game(nn.Module):
         generator: Generator,
         discriminator: Discriminator,
         distillation: Distillation | None,
-        encoder: Encoder,
+        encoder: Encoder | None,
     ):
         super().__init__()
         self.keys, self.stakes = keys, adversarial.build(keys.stakes)
         self.generator, self.discriminator, self.distillation = generator, discriminator, distillation
         # In a tuple it isn't a submodule: checkpoints don't hold it, `train` doesn't reach it.
-        self._encoder = (encoder,)
+        self._encoder = () if encoder is None else (encoder,)
         self.register_buffer("probability", torch.tensor(0.0 if keys.adaptive else 1.0))
         self.register_buffer("path_mean", torch.zeros(()))
         self.register_buffer("stuck", torch.zeros((), dtype=torch.long))
@@ -53,7 +54,7 @@ class Game(nn.Module):
 
     @property
     def encoder(self) -> Encoder:
-        """The frozen teacher."""
+        """The frozen teacher; only a game with a distillation has one."""
         return self._encoder[0]
 
     def make(self, batch: Mapping[str, Tensor]) -> Float[Tensor, "batch channels h w"]:

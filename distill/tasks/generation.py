@@ -46,7 +46,9 @@ class Generation(RecipeTask):
     # The last weights of a game go up and down; published figures are the average's.
     is_average_judged = True
 
-    def __init__(self, config: GenerationConfig, encoder: Encoder, judge_folder: Path | None, processes: Processes):
+    def __init__(
+        self, config: GenerationConfig, encoder: Encoder | None, judge_folder: Path | None, processes: Processes
+    ):
         self.settings, self.processes, self._judge_folder = config, processes, judge_folder
         train, reference = real_images(config.data, seed=config.seed, reference=config.metrics.reference)
         train, self.reference = (images.to(str(processes.device)) for images in (train, reference))
@@ -153,11 +155,7 @@ class Generation(RecipeTask):
     @classmethod
     def prepare(cls, config: GenerationConfig, teacher_folder: Path, processes: Processes) -> "Generation":
         train, _ = real_images(config.data, seed=config.seed)
-        encoder = (
-            teachers.encoder_of(config, train, teacher_folder, processes)
-            if config.alpha > 0
-            else teachers.untaught(config, train)
-        )
+        encoder = teachers.encoder_of(config, train, teacher_folder, processes) if config.alpha > 0 else None
         judge_folder = teacher_folder.with_name(f"judge{teacher_folder.name.removeprefix('teacher')}")
         task = cls(config, encoder, judge_folder, processes)
         processes.first(task.train_judge)
@@ -166,8 +164,8 @@ class Generation(RecipeTask):
     @classmethod
     def untaught(cls, config: GenerationConfig) -> "Generation":
         train, _ = real_images(config.data, seed=config.seed)
-        alone = Processes(device=config.device, is_alone=True)
-        return cls(config, teachers.untaught(config, train), None, alone)
+        encoder = teachers.untaught(config, train) if config.alpha > 0 else None
+        return cls(config, encoder, None, Processes(device=config.device, is_alone=True))
 
     @cached_property
     def _extractor(self) -> Extractor:
@@ -220,11 +218,11 @@ class Generation(RecipeTask):
 
 
 def _game(
-    config: GenerationConfig, generator: Generator, discriminator: Discriminator, encoder: Encoder, train: Source
+    config: GenerationConfig, generator: Generator, discriminator: Discriminator, encoder: Encoder | None, train: Source
 ) -> Game:
-    texts = None
-    if config.alpha > 0 and config.distillation == "kd_dlgan":
-        texts = teachers.texts_of(config, encoder, train)
+    if encoder is None:
+        return Game(config.game, generator, discriminator, None, None)
+    texts = teachers.texts_of(config, encoder, train) if config.distillation == "kd_dlgan" else None
     # A stream of its own: whatever the distillation draws, every method's networks start from the same weights.
     with seeded(config.seed + 1):
         taught = distillation.build(config, discriminator.feature_dim, encoder.dim, texts=texts)

@@ -14,7 +14,7 @@ from small_games import SMALL, run_killed, run_small, small
 from distill import checkpoint, grid, recipe
 from distill.cli import main
 from distill.compare import compare
-from distill.errors import CollapsedRunError, JobsError, NonFiniteLossError, RecipeError
+from distill.errors import CollapsedRunError, JobsError, ModelError, NonFiniteLossError, RecipeError
 from distill.executors.local import Local
 from distill.generation import game as games
 from distill.generation import game_rules
@@ -244,6 +244,14 @@ def test_a_lost_game_ends_with_the_last_good_checkpoint(tmp_path: Path, monkeypa
     assert caught.value.checkpoint is None
     with pytest.raises(NonFiniteLossError):
         run_small(tmp_path / "nan", "--method", "none", "--optimiser.lr", "1e30")
+
+
+def test_a_run_without_distillation_needs_no_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    flags = ["--teacher.name", "clip:nobody/nothing"]
+    assert task("--method", "none", *flags).game.distillation is None
+    with pytest.raises(ModelError, match="nobody/nothing"):
+        task("--method", "vkd_whiten", *flags)
 
 
 def test_recipes_whose_judges_differ_keep_them_apart(tmp_path: Path) -> None:
