@@ -17,13 +17,14 @@ from distill.generation.data import real_images, source_keys, write_names
 from distill.generation.encoders import Encoder
 from distill.generation.extractors import Extractor, spread
 from distill.generation.game import CHANCES, Game
-from distill.generation.metrics import judge
+from distill.generation.metrics import check_counts, check_installed, judge
 from distill.generation.models import Discriminator, Generator, build
 from distill.generation.pictures import between, save_grid
 from distill.generation.turns import DiscriminatorTurn, GeneratorTurn
 from distill.metric import Metric
 from distill.processes import Processes
 from distill.task import Ailment, Player, RecipeTask, seeded
+from distill.validation import check_parts
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 # Streams of random numbers under a run's seed, beside those of the order of images.
@@ -53,6 +54,7 @@ class Generation(RecipeTask):
         train, reference = real_images(config.data, seed=config.seed, reference=config.metrics.reference)
         train, self.reference = (images.to(str(processes.device)) for images in (train, reference))
         self.train = train
+        self._check_images()
         batches = train.batches(config.data.batch_size, config.seed, source_keys(config.data))
         self.batches = batches if processes.world == 1 else batches.shard(processes.rank, processes.world)
         self.classes = train.classes if config.game.conditional else 0
@@ -154,6 +156,7 @@ class Generation(RecipeTask):
 
     @classmethod
     def prepare(cls, config: GenerationConfig, teacher_folder: Path, processes: Processes) -> "Generation":
+        check_installed()
         train, _ = real_images(config.data, seed=config.seed)
         encoder = teachers.encoder_of(config, train, teacher_folder, processes) if config.alpha > 0 else None
         judge_folder = teacher_folder.with_name(f"judge{teacher_folder.name.removeprefix('teacher')}")
@@ -166,6 +169,14 @@ class Generation(RecipeTask):
         train, _ = real_images(config.data, seed=config.seed)
         encoder = teachers.untaught(config, train) if config.alpha > 0 else None
         return cls(config, encoder, None, Processes(device=config.device, is_alone=True))
+
+    def _check_images(self) -> None:
+        """Raise RecipeError or MetricError for too few images or classes, before anything is trained."""
+        config = self.settings
+        validation.check_classes(config, self.train.classes)
+        check_parts(config, "data.batch_size", min(config.data.batch_size, len(self.train)))
+        samples = config.metrics.samples
+        check_counts(min(len(self.reference), samples), samples, config.metrics)
 
     @cached_property
     def _extractor(self) -> Extractor:

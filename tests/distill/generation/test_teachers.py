@@ -12,7 +12,7 @@ from torch import Tensor
 from distill.data import Source
 from distill.errors import ModelError, RecipeError
 from distill.generation import teachers
-from distill.generation.config import GenerationConfig, GenerationData, GenerationTeacher, Metrics
+from distill.generation.config import KDDLGAN, GenerationConfig, GenerationData, GenerationTeacher, Metrics
 from distill.generation.data import real_images
 from distill.generation.encoders import BackboneEncoder
 from distill.generation.extractors import ClassifierExtractor, spread
@@ -139,6 +139,7 @@ def test_a_recipe_is_valid_by_default_and_every_choice_names_a_key() -> None:
         (replace(CONFIG, metrics=Metrics(samples=3)), r"metrics\.samples"),
         (replace(CONFIG, teacher=GenerationTeacher(image_size=32)), r"teacher\.image_size"),
         (replace(CONFIG, alpha=float("nan")), "alpha"),
+        (replace(CONFIG, distillation="kd_dlgan", kd_dlgan=KDDLGAN(0.0, 0.0, 0.0)), r"kd_dlgan\.aggregated.*alpha 0"),
     ],
 )
 def test_a_value_that_cant_be_is_refused_by_its_key(config: GenerationConfig, says: str) -> None:
