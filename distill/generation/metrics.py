@@ -54,14 +54,6 @@ def judge(extractor: Extractor, real: Iterable[Tensor], fake: Iterable[Tensor], 
     }
 
 
-def check_installed() -> None:
-    """Check that samples can be judged here; a run's first evaluation comes when hours are spent already.
-
-    Raises: MissingExtraError without torchmetrics.
-    """
-    extras.load("torchmetrics", needed_by="the Fréchet distance")
-
-
 def check_counts(real: int, fake: int, keys: Metrics) -> None:
     """Check that so many images can be judged.
 

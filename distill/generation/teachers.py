@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from distill import models
+from distill import extras, models
 from distill.config import ClassificationConfig, Data, Optimiser, Teacher
 from distill.data import Source
 from distill.generation.config import GenerationConfig
@@ -91,6 +91,16 @@ def texts_of(config: GenerationConfig, encoder: Encoder, train: Source) -> Float
     if train.classes < 2:
         return features[:_STAND_INS]
     return torch.stack([features[labels == label].mean(0) for label in labels.unique().tolist()])
+
+
+def check_judge(config: GenerationConfig) -> None:
+    """Check that samples can be judged; else it is found at the first evaluation, when hours are spent already.
+
+    Raises: MissingExtraError without torchmetrics; ModelError for Inception's weights.
+    """
+    extras.load("torchmetrics", needed_by="the Fréchet distance")
+    if config.metrics.extractor == "inception":
+        Inception(config.metrics.weights)
 
 
 def judge_of(config: GenerationConfig, folder: Path, processes: Processes) -> Extractor:

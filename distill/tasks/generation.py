@@ -17,7 +17,7 @@ from distill.generation.data import real_images, source_keys, write_names
 from distill.generation.encoders import Encoder
 from distill.generation.extractors import Extractor, spread
 from distill.generation.game import CHANCES, Game
-from distill.generation.metrics import check_counts, check_installed, judge
+from distill.generation.metrics import check_counts, judge
 from distill.generation.models import Discriminator, Generator, build
 from distill.generation.pictures import between, save_grid
 from distill.generation.turns import DiscriminatorTurn, GeneratorTurn
@@ -156,7 +156,7 @@ class Generation(RecipeTask):
 
     @classmethod
     def prepare(cls, config: GenerationConfig, teacher_folder: Path, processes: Processes) -> "Generation":
-        check_installed()
+        teachers.check_judge(config)
         train, _ = real_images(config.data, seed=config.seed)
         encoder = teachers.encoder_of(config, train, teacher_folder, processes) if config.alpha > 0 else None
         judge_folder = teacher_folder.with_name(f"judge{teacher_folder.name.removeprefix('teacher')}")

@@ -50,6 +50,9 @@ def test_what_judging_needs_is_missed_before_anything_is_trained(
     monkeypatch.setitem(sys.modules, "torchmetrics", None)
     with pytest.raises(MissingExtraError, match=r"stiefel-distill\[fid\]"):
         run_small(tmp_path / "run")
+    monkeypatch.undo()
+    with pytest.raises(ModelError, match="nowhere"):
+        run_small(tmp_path / "other", "--metrics.extractor", "inception", "--metrics.weights", "nowhere.pth")
     assert not (tmp_path / "teacher").exists()
 
 
