@@ -157,7 +157,9 @@ def test_a_sheet_of_samples_is_that_of_the_average(tmp_path: Path, capsys: pytes
     assert main(["sample", str(tmp_path / "run"), "--out", str(tmp_path / "grid.png")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "grid.png")
     assert (tmp_path / "grid.png").read_bytes() == (tmp_path / "run/samples/step-00000006.png").read_bytes()
+    torch.set_num_threads(2)
     assert main(["evaluate", str(tmp_path / "run")]) == 0
+    assert torch.get_num_threads() == 1  # as the recipe has it, and the run had it
     summary = read_summary(tmp_path / "run")
     assert f"{summary['fid']:.4g}" in capsys.readouterr().out
     for wrong in ("grid", "grid.jpg", str(tmp_path / "grid.png" / "inside.png")):
