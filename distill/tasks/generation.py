@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.data import Source
+from distill.errors import RecipeError
 from distill.generation import distillation, game_rules, methods, teachers, validation
 from distill.generation.config import GenerationConfig
 from distill.generation.data import real_images, source_keys, write_names
@@ -24,7 +25,6 @@ from distill.generation.turns import DiscriminatorTurn, GeneratorTurn
 from distill.metric import Metric
 from distill.processes import Processes
 from distill.task import Ailment, Player, RecipeTask, seeded
-from distill.validation import check_parts
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 # Streams of random numbers under a run's seed, beside those of the order of images.
@@ -174,7 +174,10 @@ class Generation(RecipeTask):
         """Raise RecipeError or MetricError for too few images or classes, before anything is trained."""
         config = self.settings
         validation.check_classes(config, self.train.classes)
-        check_parts(config, "data.batch_size", min(config.data.batch_size, len(self.train)))
+        size, parts = config.data.batch_size, config.scale.devices * config.scale.accumulate
+        if min(size, len(self.train)) % parts:
+            few = f"at most the {len(self.train)} images that are learnt from, a multiple of {parts} parts"
+            raise RecipeError("data.batch_size", few, size)
         samples = config.metrics.samples
         check_counts(min(len(self.reference), samples), samples, config.metrics)
 

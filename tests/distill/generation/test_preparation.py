@@ -61,8 +61,8 @@ def test_what_judging_needs_is_missed_before_anything_is_trained(
     [
         (["--metrics.neighbours", "60"], MetricError, "expected 62 real images or more, got 40"),
         (["--metrics.neighbours", "60", "--metrics.samples", "61"], MetricError, "62 real images or more, got 61"),
-        # A class each of the ten digits: 10 images, of which 6 parts can't be made.
-        (["--data.batch_size", "12", "--scale.accumulate", "6", "--data.fraction", "0.001"], RecipeError, "got 10"),
+        # An image of each of the ten digits: 6 equal parts can't be made of them.
+        (["--data.batch_size", "12", "--scale.accumulate", "6", "--data.fraction", "0.001"], RecipeError, "the 10 "),
     ],
 )
 def test_too_few_images_are_refused_before_a_run_begins(
