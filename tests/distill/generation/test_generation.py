@@ -139,7 +139,7 @@ def test_penalties_are_due_at_their_steps_alone_and_change_the_price_of_a_step()
 
 
 def test_two_processes_play_one_game(tmp_path: Path) -> None:
-    words = ["train", "generation", "--run", str(tmp_path / "run"), *SMALL, "--scale.devices", "2"]
+    words = ["train", "generation", "--run", str(tmp_path / "run"), *SMALL, "--scale.devices=2", "--game.adaptive=0.6"]
     done = subprocess.run(
         [sys.executable, "-m", "distill", *words],
         capture_output=True,
