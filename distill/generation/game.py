@@ -44,7 +44,7 @@ class Game(nn.Module):
         self.keys, self.stakes = keys, adversarial.build(keys.stakes)
         self.generator, self.discriminator, self.distillation = generator, discriminator, distillation
         # In a tuple it isn't a submodule: checkpoints don't hold it, `train` doesn't reach it.
-        self._encoder = () if encoder is None else (encoder,)
+        self._encoder: tuple[Encoder, ...] = () if encoder is None else (encoder,)
         self.register_buffer("probability", torch.tensor(0.0 if keys.adaptive else 1.0))
         self.register_buffer("path_mean", torch.zeros(()))
         self.register_buffer("stuck", torch.zeros((), dtype=torch.long))
