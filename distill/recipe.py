@@ -55,9 +55,8 @@ def parse(text: str, where: str | Path) -> tuple[str, Config]:
     """
     content = _mapping(where, text)
     if "task" not in content:
-        raise RecipeFileError(
-            where, "it names no task, as a teacher's doesn't", cure="give the folder of a student's run"
-        )
+        reason = "it names no task, as a teacher's or a judge's own doesn't"
+        raise RecipeFileError(where, reason, cure="give the folder of the run that it belongs to")
     many = content.keys() & {"compare", "reproduce"}
     if many:
         raise RecipeFileError(where, f"it is what {many.pop()} was asked for", cure="give one of the folders in runs/")

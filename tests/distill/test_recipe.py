@@ -105,6 +105,11 @@ def test_a_parameterisation_may_be_a_module_and_class() -> None:
     assert load("--parameterisation", reference).parameterisation == reference
 
 
+def test_a_config_without_a_task_is_a_teachers_own() -> None:
+    with pytest.raises(RecipeFileError, match=r"run/teacher.*names no task.*give the folder of the run"):
+        recipe_files.parse("data:\n  name: digits\n", "run/teacher")
+
+
 @pytest.mark.parametrize(
     ("key", "names"),
     [
