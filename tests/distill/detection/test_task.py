@@ -18,7 +18,9 @@ from distill.detection.config import METHODS
 from distill.detection.data import scenes
 from distill.detection.data.coco import read_parts
 from distill.detection.evaluation import best, judge
-from distill.detection.models import Detections, build, save
+from distill.detection.models import DETECTORS, Detections, build, save
+from distill.detection.models.config import PRESETS
+from distill.detection.models.vidt import Vidt
 from distill.errors import DistillError
 from distill.processes import Processes
 from distill.run_folder import read_summary
@@ -65,6 +67,18 @@ def test_a_killed_run_resumes_to_the_same_numbers(
         run_small(folder)
     run_small(folder, resume=True)
     assert figures(folder) == figures(trained)
+
+
+def test_a_killed_run_with_dropout_resumes_to_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = replace(PRESETS["vidt_micro"], dropout=0.5, drop_path=0.5)
+    monkeypatch.setitem(DETECTORS, "vidt_micro", lambda classes: Vidt(shape, classes))
+    words = ("--method", "none", "--student.name", "vidt_micro")
+    run_small(tmp_path / "whole", *words)
+    with killed(step=2, longer_than=2, monkeypatch=monkeypatch):
+        run_small(tmp_path / "killed", *words)
+    torch.rand(1)  # whatever has been drawn since
+    run_small(tmp_path / "killed", *words, resume=True)
+    assert figures(tmp_path / "killed") == figures(tmp_path / "whole")
 
 
 def test_two_processes_give_the_figures_of_one(tmp_path: Path) -> None:
