@@ -1,6 +1,8 @@
 """Detection runs: every method trains, resumes, evaluates, and learns the same in one process and two."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,6 +24,7 @@ from distill.detection.models import DETECTORS, Detections, build, save
 from distill.detection.models.config import PRESETS
 from distill.detection.models.vidt import Vidt
 from distill.errors import DistillError
+from distill.learner import split
 from distill.processes import Processes
 from distill.run_folder import read_summary
 from distill.tasks.detection import Detection
@@ -107,6 +110,21 @@ def test_a_slice_worked_off_in_parts_gives_the_losses_of_a_whole_one(trained: Pa
         assert [after[key] for key in losses] == pytest.approx([before[key] for key in losses], rel=TOLERANCE)
 
 
+def test_parts_add_up_to_the_whole_where_objects_are_fewer_than_parts(tmp_path: Path) -> None:
+    shutil.copytree(few_scenes(), tmp_path / "scenes")
+    path = tmp_path / "scenes" / "annotations" / "train.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "annotations": content["annotations"][:1]}))
+    words = ("--data.path", str(tmp_path / "scenes"), "--data.images", "0", "--data.batch_size", "24")
+    task = Detection.untaught(small("--method", "none", *words))
+    batch = task.batch(0)
+    assert (batch["labels"] >= 0).sum() == 1
+    with torch.no_grad():
+        whole = task.module.eval()(batch)["loss"]
+        parts = [task.module(part)["loss"] for part in split(batch, 4, torch.device("cpu"))]
+    assert float(sum(parts) / 4) == pytest.approx(float(whole), rel=TOLERANCE)
+
+
 def test_evaluate_prints_the_figures_of_the_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["evaluate", str(trained)]) == 0
     printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
@@ -148,6 +166,7 @@ def test_a_teacher_is_trained_once_and_another_recipes_is_refused(trained: Path)
         (["--data.image_size", "8"], "data.image_size"),
         (["--scale.compile", "true"], "scale.compile"),
         (["--method", "soft"], "method"),
+        (["--data.images", "3", "--scale.accumulate", "2"], "data.images"),
         (["--teacher.name", "vidt_nano"], "100 queries"),
         (["--data.name", "coco", "--data.path", ""], "data.path"),
     ],
