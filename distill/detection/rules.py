@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import stiefel
 from distill import budget, projector
+from distill.config import SCHEDULES
 from distill.data.transforms import NORMALISATIONS
 from distill.detection import data
 from distill.detection.config import AUGMENTATIONS, LEARNED_FROM, DetectionConfig, DetectionData
@@ -21,6 +22,7 @@ def choices() -> dict[str, Sequence[str]]:
         "data.augment": AUGMENTATIONS,
         "data.normalisation": tuple(NORMALISATIONS),
         "teacher.optimiser.name": stiefel.optim.names(),
+        "teacher.optimiser.schedule": SCHEDULES,
     }
 
 

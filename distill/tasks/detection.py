@@ -17,8 +17,9 @@ from distill.detection.distillation import Projected, TokenMatching, check_pair
 from distill.detection.distilled import Distilled, Supervised
 from distill.detection.evaluation import evaluate
 from distill.detection.models import Detector, build, from_pretrained
+from distill.errors import RecipeError
 from distill.metric import Metric
-from distill.models.folder import CONFIG
+from distill.models.folder import CONFIG, read_config
 from distill.processes import Processes
 from distill.projector import Projector
 from distill.task import RecipeTask, Task, seeded
@@ -160,8 +161,12 @@ def _teacher(config: DetectionConfig, classes: int) -> Detector:
     name, weights = config.teacher.name, config.teacher.weights
     if weights == TRAINED_HERE:
         return build(name, classes)
-    # A folder says itself how many classes it has: published ones have COCO's 91.
-    return from_pretrained(weights) if (Path(weights) / CONFIG).exists() else build(name, classes, weights=weights)
+    if not (Path(weights) / CONFIG).exists():
+        return build(name, classes, weights=weights)
+    found = read_config(Path(weights)).get("model", name)
+    if found != name:
+        raise RecipeError("teacher.name", f"{found}, whose weights lie in {weights}", name)
+    return from_pretrained(weights)  # it says itself how many classes it has: published ones have COCO's 91
 
 
 class _Shared:

@@ -23,7 +23,7 @@ from distill.detection.evaluation import best, judge
 from distill.detection.models import DETECTORS, Detections, build, save
 from distill.detection.models.config import PRESETS
 from distill.detection.models.vidt import Vidt
-from distill.errors import DistillError
+from distill.errors import DistillError, RecipeError
 from distill.learner import split
 from distill.processes import Processes
 from distill.run_folder import read_summary
@@ -141,6 +141,10 @@ def test_a_teacher_is_read_from_a_folder_that_says_how_many_classes_it_has(tmp_p
     save("vidt_micro", build("vidt_micro", 91), tmp_path / "weights")
     run_small(tmp_path / "run", "--teacher.weights", str(tmp_path / "weights"))
     assert read_summary(tmp_path / "teacher")["steps"] == 0
+    with pytest.raises(RecipeError, match=r"teacher\.name.*expected vidt_micro"):
+        run_small(
+            tmp_path / "other" / "run", "--teacher.weights", str(tmp_path / "weights"), "--teacher.name", "vidt_pico"
+        )
 
 
 def test_a_checkpoint_holds_nothing_of_the_teacher(trained: Path) -> None:
@@ -166,6 +170,7 @@ def test_a_teacher_is_trained_once_and_another_recipes_is_refused(trained: Path)
         (["--data.image_size", "8"], "data.image_size"),
         (["--scale.compile", "true"], "scale.compile"),
         (["--method", "soft"], "method"),
+        (["--teacher.optimiser.schedule", "linear"], "teacher.optimiser.schedule"),
         (["--data.images", "3", "--scale.accumulate", "2"], "data.images"),
         (["--teacher.name", "vidt_nano"], "100 queries"),
         (["--data.name", "coco", "--data.path", ""], "data.path"),
