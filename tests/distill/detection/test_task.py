@@ -1,6 +1,7 @@
 """Detection runs: every method trains, resumes, evaluates, and learns the same in one process and two."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from distill.checkpoint import load, paths
 from distill.detection.config import METHODS
 from distill.detection.data import scenes
 from distill.detection.data.coco import read_parts
-from distill.detection.evaluation import best, judge
+from distill.detection.evaluation import best, evaluate, judge
 from distill.detection.models import DETECTORS, Detections, build, save
 from distill.detection.models.config import PRESETS
 from distill.detection.models.vidt import Vidt
@@ -216,6 +217,22 @@ def test_predictions_that_are_the_annotations_are_an_ap_of_one() -> None:
     assert judge(annotations, found, annotations.classes)["ap"] == pytest.approx(1)
     # Images that weren't seen don't count.
     assert judge(annotations, found[:3], annotations.classes)["ap"] == pytest.approx(1)
+
+
+def test_a_detector_of_other_classes_is_judged_on_cocos_numbers_alone(tmp_path: Path) -> None:
+    _, annotations = read_parts(few_scenes())
+    wanted = small().data
+    figures = evaluate(build("vidt_micro", 91).eval(), annotations, wanted, scenes.EDGE, Processes(is_alone=True))
+    assert math.isnan(figures["ap"])
+    coco = replace(annotations, categories=[(number + 80, str(number)) for number in range(10)] + [(90, "toothbrush")])
+    figures = evaluate(build("vidt_micro", 91).eval(), coco, wanted, scenes.EDGE, Processes(is_alone=True))
+    assert math.isfinite(figures["ap"])
+    assert math.isnan(figures["test_loss"])
+    own = coco.objects(0)
+    corners = coco.boxes[own] / scenes.EDGE
+    corners[:, 2:] += corners[:, :2]
+    found = (coco.numbers[:1], corners[None], coco.labels[own][None] + 80, np.ones((1, len(corners))))
+    assert judge(coco, [found], 91)["ap"] == pytest.approx(1)
 
 
 def test_the_number_of_objects_is_the_whole_batchs(trained: Path) -> None:
