@@ -57,7 +57,7 @@ def idle(config: DetectionConfig) -> list[str]:
 
 
 def _check_data(wanted: DetectionData) -> None:
-    at_least("data.batch_size", wanted.batch_size, 2)
+    at_least("data.batch_size", wanted.batch_size, 1)
     for key in ("images", "image_size", "workers"):
         at_least(f"data.{key}", getattr(wanted, key), 0)
     if not 0 <= wanted.flip <= 1:
