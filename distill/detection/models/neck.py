@@ -1,7 +1,7 @@
 """ViDT's neck: a deformable decoder without an encoder, whose every layer predicts and moves the boxes on."""
 
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from jaxtyping import Float
@@ -57,8 +57,7 @@ class Neck(nn.Module):
 
         In float32 under autocast too: bfloat16 tells places 1/256 of the image apart, five of COCO's pixels.
         """
-        kind = det.device.type
-        with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
+        with _without_autocast(det.device.type):
             wide = torch.promote_types(det.dtype, torch.float32)
             start = reference.to(wide).logit(_EPS)
             start = nn.functional.pad(start, (0, 4 - start.shape[-1]))
@@ -92,6 +91,12 @@ class NeckLayer(nn.Module):
         det = self.norms[0](det + self.dropout(found))
         det = self.norms[1](det + self.dropout(self.cross_attention(det + positions, boxes, memory)))
         return self.norms[2](det + self.dropout(self.mlp(det)))
+
+
+def _without_autocast(kind: str) -> AbstractContextManager[object]:
+    """Switch autocast off, if it is on; devices such as meta have none."""
+    is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if is_on else nullcontext()
 
 
 def _class_head(width: int, classes: int) -> nn.Linear:
