@@ -21,7 +21,7 @@ from distill.errors import RecipeError
 from distill.metric import Metric
 from distill.models.folder import CONFIG, read_config
 from distill.processes import Processes
-from distill.projector import Projector
+from distill.projector import Projectors
 from distill.task import RecipeTask, Task, seeded
 from distill.teacher import TRAINED_HERE, Training, taught
 from distill.validation import check_parts
@@ -75,8 +75,8 @@ class Detection(RecipeTask):
         return self.batches.indices(step)
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
-        projectors = self.distillation.projectors if isinstance(self.distillation, Projected) else []
-        return {"student": [self.student], "teacher": [self.teacher], "projector": list(projectors)}
+        projectors = [self.distillation.projectors] if isinstance(self.distillation, Projected) else []
+        return {"student": [self.student], "teacher": [self.teacher], "projector": projectors}
 
     def undecayed(self) -> list[nn.Parameter]:
         found = self.distillation.affine() if isinstance(self.distillation, Projected) else []
@@ -84,9 +84,8 @@ class Detection(RecipeTask):
 
     def evaluate(self) -> dict[str, float]:
         figures = self.judged(self.student)
-        projectors = self.distillation.projectors if isinstance(self.distillation, Projected) else []
-        defects = [each.defect() for each in projectors if isinstance(each, Projector)]
-        return {**figures, "defect": max(defects)} if defects else figures
+        projectors = self.distillation.projectors if isinstance(self.distillation, Projected) else None
+        return {**figures, "defect": projectors.defect()} if isinstance(projectors, Projectors) else figures
 
     @classmethod
     def choices(cls) -> Mapping[str, Sequence[str]]:

@@ -28,7 +28,8 @@ def test_predictions_levels_and_tokens_have_the_announced_shapes(name: str) -> N
     assert found.body_tokens.shape == (2, detector.queries, detector.token_dim)
     assert found.neck_tokens.shape == (layers, 2, detector.queries, detector.token_dim)
     assert [level.shape[:2] for level in found.levels] == [(2, detector.token_dim)] * 4
-    assert [level.shape[2:] for level in found.levels] == [(8, 12), (4, 6), (2, 3), (1, 2)]
+    strides = [2**level * detector.stride for level in range(4)]
+    assert [level.shape[2:] for level in found.levels] == [(-(-64 // each), -(-90 // each)) for each in strides]
     assert [each.shape[1:] for each in found.level_padding] == [level.shape[2:] for level in found.levels]
 
 
