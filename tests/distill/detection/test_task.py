@@ -142,10 +142,9 @@ def test_a_teacher_is_read_from_a_folder_that_says_how_many_classes_it_has(tmp_p
     save("vidt_micro", build("vidt_micro", 91), tmp_path / "weights")
     run_small(tmp_path / "run", "--teacher.weights", str(tmp_path / "weights"))
     assert read_summary(tmp_path / "teacher")["steps"] == 0
+    words = ("--teacher.weights", str(tmp_path / "weights"), "--teacher.name", "vidt_mini")
     with pytest.raises(RecipeError, match=r"teacher\.name.*expected vidt_micro"):
-        run_small(
-            tmp_path / "other" / "run", "--teacher.weights", str(tmp_path / "weights"), "--teacher.name", "vidt_pico"
-        )
+        run_small(tmp_path / "other" / "run", *words, "--student.name", "vidt_pico")
 
 
 def test_a_checkpoint_holds_nothing_of_the_teacher(trained: Path) -> None:
