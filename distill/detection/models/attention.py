@@ -52,7 +52,8 @@ class ReconfiguredAttention(nn.Module):
             filled = filled.roll((-shift, -shift), (1, 2))
             mask = mask.masked_fill(across_the_seam(size, window, shift, patches.device)[:, None], -torch.inf)
         windows = partition(filled, window)  # (batch, windows, window², 3 · dim)
-        mixed = functional.scaled_dot_product_attention(*self._by_head(windows, 3), mask)
+        query, key, value = self._by_head(windows, 3)
+        mixed = functional.scaled_dot_product_attention(query, key, value, mask)
         joined = join(mixed.transpose(-3, -2).flatten(-2), window, size)
         if shift:
             joined = joined.roll((shift, shift), (1, 2))
