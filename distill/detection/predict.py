@@ -89,11 +89,12 @@ def _targets(images: Sequence[Path], out: Path) -> dict[Path, Path]:
     """Return where the picture of each image goes."""
     targets = {path: out / f"{path.stem}.png" for path in images}
     images_of = {target: path for path, target in targets.items()}
+    taken = {path.resolve() for path in images}
     for path, target in targets.items():
         other = images_of[target]
         if other != path:
             raise DataError(other, f"a name that {path} hasn't", path.stem, cure="predict them into two folders")
-        if target.resolve() in {each.resolve() for each in images}:
+        if target.resolve() in taken:
             raise DataError(target, "a picture's own name", "that of an image", cure="name another folder by --out")
     return targets
 
