@@ -52,8 +52,7 @@ class ReconfiguredAttention(nn.Module):
             filled = filled.roll((-shift, -shift), (1, 2))
             mask = mask.masked_fill(across_the_seam(size, window, shift, patches.device)[:, None], -torch.inf)
         windows = partition(filled, window)  # (batch, windows, window², 3 · dim)
-        query, key, value = self._by_head(windows, 3)
-        mixed = functional.scaled_dot_product_attention(query, key, value, mask)
+        mixed = attend(*self._by_head(windows, 3), mask=mask)
         joined = join(mixed.transpose(-3, -2).flatten(-2), window, size)
         if shift:
             joined = joined.roll((shift, shift), (1, 2))
@@ -75,6 +74,23 @@ class ReconfiguredAttention(nn.Module):
     def _by_head(self, projected: Tensor, parts: int) -> tuple[Tensor, ...]:
         """Return each part as (…, heads, tokens, dim / heads)."""
         return tuple(part.transpose(-3, -2) for part in projected.unflatten(-1, (parts, self.heads, -1)).unbind(-3))
+
+
+def attend(
+    query: Float[Tensor, "*b tokens dim"],
+    key: Float[Tensor, "*b tokens dim"],
+    value: Float[Tensor, "*b tokens dim"],
+    *,
+    mask: Float[Tensor, "*_ tokens tokens"],
+) -> Float[Tensor, "*b tokens dim"]:
+    """Return the attention with a mask that is added and masks no row whole.
+
+    torch has no fused kernel on CPUs for a mask that is trained: what it does instead looks for rows masked whole, and
+    takes half as long again (7.3 ms for 4.9, forward and backward of 128 windows of 64 places).
+    """
+    if mask.requires_grad and mask.device.type == "cpu":
+        return ((query * query.shape[-1] ** -0.5) @ key.mT + mask).softmax(-1) @ value
+    return functional.scaled_dot_product_attention(query, key, value, mask)
 
 
 def fill(
