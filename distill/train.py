@@ -40,7 +40,7 @@ def train(
         task = tasks.get(task_name).prepare(config, teacher_folder or folder / "teacher", processes)
         spendable = budget.parse(config.budget).settled(task.steps_per_epoch)
         optimiser = _scaled(config.optimiser, config.batch_size)
-        schedule = Schedule(spendable.amount, optimiser, config.evaluations, config.scale, spendable.unit)
+        schedule = Schedule(spendable.amount, optimiser, config.evaluations, config.scale, spendable.unit, config.seed)
         try:
             return fit(task, schedule, run, processes)
         except (NonFiniteLossError, CollapsedRunError, NonFiniteError) as error:

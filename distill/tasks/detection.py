@@ -17,12 +17,14 @@ from distill.detection.distillation import Projected, TokenMatching, check_pair
 from distill.detection.distilled import Distilled, Supervised
 from distill.detection.evaluation import evaluate
 from distill.detection.models import Detector, build, from_pretrained
+from distill.errors import RecipeError
 from distill.metric import Metric
-from distill.models.folder import CONFIG
+from distill.models.folder import CONFIG, read_config
 from distill.processes import Processes
 from distill.projector import Projectors
 from distill.task import RecipeTask, Task, seeded
 from distill.teacher import TRAINED_HERE, Training, taught
+from distill.validation import check_parts
 
 AP = Metric("ap", "AP", is_share=True)
 # What a teacher doesn't depend on: how many images its student sees, and how many processes read files.
@@ -45,6 +47,7 @@ class Detection(RecipeTask):
         self.device = processes.device
         self.judged = _Judged(test, config.data, processes)
         self.batches = _Shared(_some(train, config.data.images, config.seed), config.data, config.seed, processes)
+        check_parts(config, "data.images", len(self.indices(0)))  # batches are smaller where images are fewer
         with seeded(config.seed):
             student = build(config.student.name, train.classes, weights=config.student.weights)
         if config.scale.checkpointing:
@@ -157,8 +160,12 @@ def _teacher(config: DetectionConfig, classes: int) -> Detector:
     name, weights = config.teacher.name, config.teacher.weights
     if weights == TRAINED_HERE:
         return build(name, classes)
-    # A folder says itself how many classes it has: published ones have COCO's 91.
-    return from_pretrained(weights) if (Path(weights) / CONFIG).exists() else build(name, classes, weights=weights)
+    if not (Path(weights) / CONFIG).exists():
+        return build(name, classes, weights=weights)
+    found = read_config(Path(weights)).get("model", name)
+    if found != name:
+        raise RecipeError("teacher.name", f"{found}, whose weights lie in {weights}", name)
+    return from_pretrained(weights)  # it says itself how many classes it has: published ones have COCO's 91
 
 
 class _Shared:
@@ -173,8 +180,10 @@ class _Shared:
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         batch = self._batches[step]
         # One number an image, so that every part of a slice sums up to its share, and losses add up to the whole's.
+        count = len(batch["index"])
         objects = self._processes.mean((batch["labels"] >= 0).sum(1).float().mean())
-        return {**batch, "objects": objects.expand(len(batch["index"]))}
+        # One object at least a whole batch, so that a batch without any has a loss too.
+        return {**batch, "objects": objects.clamp(min=1 / (count * self._processes.world)).expand(count)}
 
 
 class _Judged:

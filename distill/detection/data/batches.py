@@ -34,7 +34,7 @@ class Batches:
         wide = (annotations.sizes[:, 0] > annotations.sizes[:, 1]).astype(np.uint8)
         groups = wide.tobytes() if 0 < wide.sum() < len(wide) else b""
         order = Order(len(annotations), data.batch_size, seed, groups=groups)
-        self._order = order if world == 1 else order.shard(rank, world)
+        self._order = order if world == 1 else order.shard(rank, world, together=1)
         self._annotations = annotations
         self._reader = _Reader(annotations, self._order, data, edge, device)
 
