@@ -136,10 +136,12 @@ def test_rates_are_tuned_within_a_run_s_budget_and_a_killed_tuning_comes_to_the_
 def test_a_rate_that_diverges_is_out_for_good_and_ties_go_to_the_recipe_s_own(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fitted(task: Any, schedule: Schedule, run: RunFolder, processes: Any) -> None:
+    def fitted(task: Any, schedule: Schedule, run: RunFolder, processes: Any) -> dict[str, Any]:
         if schedule.optimiser.lr > 0.05:
             raise error
-        run.finish({"accuracy": 0.5, "steps": 1, "train_seconds": 1.0})
+        summary = {"accuracy": 0.5, "steps": 1, "train_seconds": 1.0}
+        run.finish(summary)
+        return summary
 
     entry, teachers = Entry("linear", {}), {"linear": tmp_path / "teacher"}
     for fit in (fitted, None):  # the second time everything is known
