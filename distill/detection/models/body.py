@@ -36,7 +36,7 @@ class Body(nn.Module):
         filled = functional.pad(images, (0, -images.shape[-1] % self.patch, 0, -images.shape[-2] % self.patch))
         patches = self.norm(self.embed(filled).permute(0, 2, 3, 1))
         # Copies: torch's flop counter stumbles over views of weights that enter a module while gradients are off.
-        det, positions = self.det_tokens.repeat(len(images), 1, 1), self.det_positions.repeat(1, 1, 1)
+        det, positions = self.det_tokens.repeat(images.shape[0], 1, 1), self.det_positions.repeat(1, 1, 1)
         # The public code finds the last stage's mask by way of a map that is rounded down: so its weights learned it.
         coarse = 2 ** (len(self.stages) - 1)
         mask = resize(padding, (max(patches.shape[1] // coarse, 1), max(patches.shape[2] // coarse, 1)))
