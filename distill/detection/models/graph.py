@@ -26,6 +26,7 @@ class _Prediction(nn.Module):
 
 
 # onnxscript 0.7's own takes four axes; windows are a fifth. Nothing is annotated, as it reads types as ONNX's.
+# A detector in evaluation drops nothing, and no token of it is blind to those after it.
 def _attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None):
     op = extras.load("onnxscript", needed_by="an ONNX file").opset18
     axes = list(range(len(query.shape)))
