@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.config import Config
+from distill.graph import Graph
 from distill.metric import Metric
 from distill.processes import Processes
 
@@ -159,6 +160,18 @@ class RecipeTask(Task):
         """Return the first method whose keys a config has; "own" where it is none of them."""
         found = (name for name, keys in cls.methods.items() if all(getattr(config, key) == keys[key] for key in keys))
         return next(found, "own")
+
+
+class ExportableTask(RecipeTask):
+    """A task whose student leaves a run as files of its own, without projectors (`distill export`)."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the student's current weights as config.json and model.safetensors."""
+
+    @abstractmethod
+    def graph(self, folder: Path) -> Graph:
+        """Return the model that `save` wrote to a folder as a graph."""
 
 
 @contextmanager

@@ -14,15 +14,17 @@ from distill.distillation import FeatureDistillation
 from distill.distilled import Distilled
 from distill.errors import RecipeError
 from distill.evaluation import evaluate
+from distill.graph import Graph
 from distill.metric import ACCURACY
-from distill.models import Backbone
+from distill.models import Backbone, from_pretrained
+from distill.models.graph import as_graph
 from distill.processes import Processes
 from distill.projector import Projector
-from distill.task import RecipeTask, seeded
+from distill.task import ExportableTask, seeded
 from distill.teacher import build, recipe_of, taught_by
 
 
-class Classification(RecipeTask):
+class Classification(ExportableTask):
     """The student's run. With alpha = gamma = 0 no teacher is run: the baseline is the labels alone."""
 
     metric = ACCURACY
@@ -102,6 +104,13 @@ class Classification(RecipeTask):
         if defects:
             figures["defect"] = max(defects)
         return figures
+
+    def save(self, folder: Path) -> None:
+        self.student.save(folder)
+
+    def graph(self, folder: Path) -> Graph:
+        # What was written, not what was trained: it takes pixels as config.json says.
+        return as_graph(from_pretrained(folder))
 
     @classmethod
     def choices(cls) -> Mapping[str, Sequence[str]]:

@@ -11,18 +11,20 @@ from torch import Tensor, nn
 
 from distill.detection import data, rules
 from distill.detection.config import METHODS, DetectionConfig, DetectionData
-from distill.detection.data import Annotations
+from distill.detection.data import Annotations, geometry
 from distill.detection.data.batches import Batches
 from distill.detection.distillation import Projected, TokenMatching, check_pair
 from distill.detection.distilled import Distilled, Supervised
 from distill.detection.evaluation import evaluate
-from distill.detection.models import Detector, build, from_pretrained
+from distill.detection.models import Detector, build, from_pretrained, save
+from distill.detection.models.graph import as_graph
 from distill.errors import RecipeError
+from distill.graph import Graph
 from distill.metric import Metric
 from distill.models.folder import CONFIG, read_config
 from distill.processes import Processes
 from distill.projector import Projectors
-from distill.task import RecipeTask, Task, seeded
+from distill.task import ExportableTask, Task, seeded
 from distill.teacher import TRAINED_HERE, Training, taught
 from distill.validation import check_parts
 
@@ -31,7 +33,7 @@ AP = Metric("ap", "AP", is_share=True)
 _OF_THE_STUDENT = ("images", "workers")
 
 
-class Detection(RecipeTask):
+class Detection(ExportableTask):
     """The student's run. With alpha = 0 no teacher is run: the baseline is the boxes alone."""
 
     metric = AP
@@ -44,7 +46,7 @@ class Detection(RecipeTask):
 
     def __init__(self, config: DetectionConfig, teacher: Detector, processes: Processes):
         train, test = data.load(config.data)
-        self.device = processes.device
+        self.settings, self.device = config, processes.device
         self.judged = _Judged(test, config.data, processes)
         self.batches = _Shared(_some(train, config.data.images, config.seed), config.data, config.seed, processes)
         check_parts(config, "data.images", len(self.indices(0)))  # batches are smaller where images are fewer
@@ -86,6 +88,12 @@ class Detection(RecipeTask):
         figures = self.judged(self.student)
         projectors = self.distillation.projectors if isinstance(self.distillation, Projected) else None
         return {**figures, "defect": projectors.defect()} if isinstance(projectors, Projectors) else figures
+
+    def save(self, folder: Path) -> None:
+        save(self.settings.student.name, self.student, folder)
+
+    def graph(self, folder: Path) -> Graph:
+        return as_graph(from_pretrained(folder), self.judged.size)
 
     @classmethod
     def choices(cls) -> Mapping[str, Sequence[str]]:
@@ -194,6 +202,14 @@ class _Judged:
 
     def __call__(self, detector: Detector) -> dict[str, float]:
         return evaluate(detector, self._annotations, self._data, data.edge(self._data), self._processes)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The height and width in pixels that hold every image as it is judged."""
+        edge = data.edge(self._data)
+        sizes = {geometry.evaluation((width, height), edge).size for width, height in self._annotations.sizes.tolist()}
+        width, height = (max(sides) for sides in zip(*sizes, strict=True))
+        return height, width
 
 
 def _some(annotations: Annotations, count: int, seed: int) -> Annotations:

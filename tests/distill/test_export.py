@@ -12,10 +12,13 @@ import torch
 from small_models import CHANNELS, SIZE
 from small_runs import run_small
 
-from distill import checkpoint, extras, models
+from distill import checkpoint, extras, models, recipe, tasks
 from distill.cli import main
 from distill.errors import CheckpointError, RunFolderError
 from distill.export import export
+from distill.task import ExportableTask
+from distill.tasks import TASKS
+from distill.train import run_config
 
 ROOT = Path(__file__).parents[2]
 TIMM_STUDENT = [
@@ -85,6 +88,20 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, capsys: pytest.Captu
     assert f"{tmp_path / 'nothing'} is no run" in said
 
 
+@pytest.mark.parametrize("name", [name for name in TASKS if not issubclass(tasks.get(name), ExportableTask)])
+def test_a_run_of_a_task_that_cannot_be_exported_is_one_sentence(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = recipe.load(name, recipe.recipes(name)[0], ["--device", "cpu", "--precision", "float32"])
+    (tmp_path / "config.yaml").write_text(run_config(name, config))
+    assert main(["export", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert f"holds a {name} run; export one of classification or detection" in said
+    assert "`distill sample`" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def python(code: str) -> subprocess.CompletedProcess[str]:
     # A program of its own: the tests' shape checker ties the batch to the example's, and exporters see that.
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -95,9 +112,10 @@ def written(folder: Path) -> str:
     """Return the code that turns folder/saved into folder/model.onnx."""
     return f"""
 from pathlib import Path
-from distill.export import write_onnx
+from distill.graph import write_onnx
 from distill.models import from_pretrained
-write_onnx(from_pretrained({str(folder / "saved")!r}), Path({str(folder / "model.onnx")!r}))
+from distill.models.graph import as_graph
+write_onnx(as_graph(from_pretrained({str(folder / "saved")!r})), Path({str(folder / "model.onnx")!r}))
 """
 
 

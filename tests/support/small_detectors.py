@@ -17,14 +17,14 @@ HF = "hf:small"
 CASES = [*OURS, HF]
 
 
-def small(name: str) -> Detector:
+def small(name: str, *, classes: int = CLASSES) -> Detector:
     """Return a case's detector, from seed 0, every weight moved off its first value, in evaluation mode.
 
     Offsets and box heads start at zero weights, through which no gradient passes.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        detector = build(_hf_folder() if name == HF else name, CLASSES)
+        detector = build(_hf_folder() if name == HF else name, classes)
         with torch.no_grad():
             for parameter in detector.parameters():
                 parameter.add_(torch.randn_like(parameter), alpha=0.02)

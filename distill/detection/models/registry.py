@@ -10,6 +10,7 @@ from distill.detection.models import transformers_detectors
 from distill.detection.models.body_weights import is_of_a_body, load_body
 from distill.detection.models.config import PRESETS
 from distill.detection.models.detector import Detector
+from distill.detection.models.transformers_detectors import DeformableDetr
 from distill.detection.models.vidt import Vidt
 from distill.errors import ModelError
 from distill.models.folder import CONFIG, WEIGHTS, read_config
@@ -62,7 +63,10 @@ def check(name: str) -> None:
 
 
 def save(name: str, detector: Detector, folder: Path | str) -> None:
-    """Write config.json and model.safetensors of a detector of ours, which `from_pretrained` and `build` read."""
+    """Write config.json and model.safetensors, which `from_pretrained` reads; those of transformers' are its own."""
+    if isinstance(detector, DeformableDetr):
+        detector.model.save_pretrained(folder)
+        return
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_file({key: tensor.contiguous() for key, tensor in detector.state_dict().items()}, folder / WEIGHTS)
@@ -71,11 +75,13 @@ def save(name: str, detector: Detector, folder: Path | str) -> None:
 
 
 def from_pretrained(folder: Path | str) -> Detector:
-    """Return the detector that `save` or `distill import-weights` wrote to a folder.
+    """Return the detector that `save`, `distill export`, `distill import-weights` or transformers wrote to a folder.
 
-    Raises: ModelError; UnknownNameError.
+    Raises: ModelError; UnknownNameError; MissingExtraError.
     """
     config = read_config(Path(folder))
+    if "model_type" in config:
+        return transformers_detectors.build(str(folder), is_pretrained=True)
     if not {"model", "classes"} <= set(config):
-        raise ModelError(str(folder), "its config.json describes no detector of ours", cure="import its weights again")
+        raise ModelError(str(folder), "its config.json describes no detector of ours", cure="export or import one")
     return build(config["model"], config["classes"], weights=str(folder))

@@ -18,11 +18,11 @@ _CURE = f"take hf:{DEFAULT}, hf:SenseTime/deformable-detr, or a folder with such
 _EPS = 1e-5  # of its own inverse sigmoid
 
 
-def build(name: str, classes: int, *, is_pretrained: bool = False) -> "DeformableDetr":
+def build(name: str, classes: int | None = None, *, is_pretrained: bool = False) -> "DeformableDetr":
     """Return the detector of a hub name such as SenseTime/deformable-detr, of a folder, or DEFAULT.
 
     DEFAULT is transformers' own configuration with box refinement, on a Swin of tiny's shape instead of a ResNet.
-    Pretrained weights keep everything but heads of other classes.
+    Pretrained weights keep everything but heads of other classes; without `classes`, those too.
 
     Raises: MissingExtraError; ModelError if its files can't be had, or it is another family or of two stages.
     """
@@ -32,7 +32,8 @@ def build(name: str, classes: int, *, is_pretrained: bool = False) -> "Deformabl
         if config.model_type != _FAMILY or config.two_stage:
             got = f"of family '{config.model_type}'" if config.model_type != _FAMILY else "of two stages"
             raise ModelError(f"hf:{name}", f"expected a Deformable DETR of one stage, got one {got}", cure=_CURE)
-        config.num_labels = classes
+        if classes not in (None, config.num_labels):  # setting it drops the classes' names
+            config.num_labels = classes
         kind = transformers.DeformableDetrForObjectDetection
         if not is_pretrained:
             return DeformableDetr(f"hf:{name}", kind(config))
