@@ -43,7 +43,8 @@ def _main(argv: Sequence[str] | None) -> int:
 def committed() -> dict[str, str]:
     """Return the tables of the committed results."""
     made = tables(*(json.loads((RESULTS / name).read_text()) for name in ("speed-cpu.json", "growth-cpu.json")))
-    made["overhead"] = overhead(json.loads((RESULTS / "overhead-cpu.json").read_text()))
+    for name, file in (("overhead", "overhead-cpu.json"), ("overhead_detection", "overhead-detection-cpu.json")):
+        made[name] = overhead(json.loads((RESULTS / file).read_text()))
     return made | for_readme(RESULTS / "convergence" / "results.jsonl")
 
 
