@@ -1,9 +1,10 @@
-"""What the projector adds to a DeiT-Ti training step of VkD, by map, beside torch's `orthogonal`.
+"""What the projectors add to a training step of VkD, by map, beside torch's `orthogonal`.
 
-    python -m benchmarks.overhead --batch 8 --out benchmarks/results/overhead-cpu.json
+    python -m benchmarks.overhead classification --out benchmarks/results/overhead-cpu.json
+    python -m benchmarks.overhead detection --threads 1 --out benchmarks/results/overhead-detection-cpu.json
 
-The projector's own time is measured, a forward and backward pass of its weight (3024 × 192) and the product with the
-batch's features, and set against the rest of the step in the same run: the student's forward and backward pass and its
+The projectors' own time is measured, a forward and backward pass of their weights and the products with the batch's
+features, and set against the rest of the step in the same run: the student's forward and backward pass and its
 optimiser's step, and the frozen teacher's forward pass. Subtracting a step with from a step without would drown 10 ms
 in the noise of seconds.
 """
@@ -16,21 +17,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.nn.utils import parametrizations
 
 import stiefel
-from benchmarks.measure import Step, times_ms, write
-from distill import models
+from benchmarks import overhead_steps
+from benchmarks.measure import times_ms, write
+from benchmarks.overhead_steps import STUDENT, TEACHER
 from distill.errors import DistillError
-from distill.projector import Projector
-from distill.task import seeded
 from stiefel import console
 
-STUDENT, TEACHER = "student (forward, backward, AdamW)", "teacher (forward)"
-TORCH = "torch orthogonal (default map)"
-PLAIN = "linear, unconstrained"
 GOAL = 0.01
 
 
@@ -39,21 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return console.run("benchmarks.overhead", lambda: _main(argv), (stiefel.StiefelError, DistillError, OSError))
 
 
-def measure(
-    *, batch: int, image_size: int, teacher: str, names: Sequence[str], seconds: float, device: str
-) -> dict[str, dict[str, float]]:
-    """Return for each part `step_ms` (median), `of_student` and `of_step`: its share of the step without projector.
+def measure(steps: overhead_steps.Steps, *, seconds: float, device: str) -> dict[str, dict[str, float]]:
+    """Return for each part `step_ms` (median), `of_student` and `of_step`: its share of the step without projectors.
 
     `of_step` counts student and teacher, `of_student` the student alone, as where the teacher's features are cached.
     """
-    with seeded(0):
-        student = models.build("deit_ti", classes=1000, image_size=image_size, channels=3).to(device)
-        taught = models.build(teacher, classes=1000, image_size=image_size, channels=3).to(device).eval()
-    pixels = torch.randn(batch, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)).to(device)
-    features = torch.randn(batch, student.feature_dim, device=device)
-    steps: dict[str, Step] = {STUDENT: _training(student, pixels), TEACHER: _frozen(taught, pixels)}
-    for name, projector in _projectors(names, student.feature_dim, taught.feature_dim).items():
-        steps[name] = _projection(projector.to(device), features)
     times = {name: statistics.median(each) for name, each in times_ms(steps, seconds=seconds, device=device).items()}
     whole = times[STUDENT] + times[TEACHER]
     return {
@@ -62,55 +46,33 @@ def measure(
     }
 
 
-def _projectors(names: Sequence[str], student_dim: int, teacher_dim: int) -> dict[str, nn.Module]:
-    with seeded(0):
-        ours = {name: Projector(student_dim, teacher_dim, by=name) for name in names}
-        torchs = parametrizations.orthogonal(nn.Linear(student_dim, teacher_dim, bias=False))
-        return {PLAIN: nn.Linear(student_dim, teacher_dim, bias=False), **ours, TORCH: torchs}
-
-
-def _training(student: models.Backbone, pixels: Tensor) -> Step:
-    optimiser = stiefel.optim.build(student, "adamw", lr=1e-4, weight_decay=0.05)
-    labels = torch.zeros(len(pixels), dtype=torch.long, device=pixels.device)
-
-    def step() -> None:
-        output = student(pixels)
-        loss = functional.cross_entropy(output.logits, labels) + output.feature.mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-
-    return step
-
-
-def _frozen(teacher: models.Backbone, pixels: Tensor) -> Step:
-    def step() -> None:
-        with torch.no_grad():
-            teacher(pixels)
-
-    return step
-
-
-def _projection(projector: nn.Module, features: Tensor) -> Step:
-    trained = [parameter for parameter in projector.parameters() if parameter.requires_grad]
-    inputs = features.requires_grad_()
-    return lambda: torch.autograd.grad(projector(inputs).sum(), [inputs, *trained], allow_unused=True)
-
-
 def _main(argv: Sequence[str] | None) -> int:
     parser = console.Parser(prog="python -m benchmarks.overhead", description=(__doc__ or "").split("\n")[0])
     trivialised = [name for name in stiefel.names() if stiefel.get(name).claims.optimiser != "riemannian"]
+    parser.add_argument("task", choices=overhead_steps.TASKS)
     parser.add_argument("--map", nargs="+", default=trivialised, help="default: every trivialised map")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--teacher", default="timm:regnety_160", help="a model name; its weights are random here")
+    parser.add_argument("--batch", type=int, help="images; default: 8 to classify, 2 to detect")
+    parser.add_argument("--image-size", type=int, help="pixels; default: 224 to classify, 512 to detect")
+    parser.add_argument("--student", help="default: deit_ti, vidt_nano")
+    parser.add_argument("--teacher", help="its weights are random here; default: timm:regnety_160, vidt_base")
     parser.add_argument("--seconds", type=float, default=20.0, help="time spent on each part (at least one step)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     arguments = parser.parse_args(argv)
-    settings = {"batch": arguments.batch, "image_size": arguments.image_size, "teacher": arguments.teacher}
-    rows = measure(**settings, names=arguments.map, seconds=arguments.seconds, device=arguments.device)
-    title = f"DeiT-Ti, batch {arguments.batch}, {arguments.image_size} px, {arguments.device}; goal <= {GOAL:.0%}"
+    torch.set_num_threads(arguments.threads)
+    steps, settings = overhead_steps.build(
+        arguments.task,
+        names=arguments.map,
+        device=arguments.device,
+        batch=arguments.batch,
+        image_size=arguments.image_size,
+        student=arguments.student,
+        teacher=arguments.teacher,
+    )
+    rows = measure(steps, seconds=arguments.seconds, device=arguments.device)
+    sizes = f"batch {settings['batch']}, {settings['image_size']} px, {arguments.device}"
+    title = f"{settings['student']} from {settings['teacher']}, {sizes}; goal <= {GOAL:.0%}"
     table = Table("part", "ms", "of the student's step", "of the whole step", title=title, title_justify="left")
     for name, row in rows.items():
         table.add_row(name, f"{row['step_ms']:.1f}", f"{row['of_student']:.2%}", f"{row['of_step']:.2%}")

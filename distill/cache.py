@@ -19,7 +19,7 @@ from torch import Tensor
 from distill import layers
 from distill.config import ClassificationConfig, Data
 from distill.data import Source, transform_fingerprint
-from distill.errors import CacheError, RecipeError
+from distill.errors import CacheError, RecipeError, RunFolderError
 from distill.lock import locked
 from distill.models import Backbone
 from distill.run_folder import write_atomically
@@ -87,7 +87,7 @@ def prepare(config: ClassificationConfig, teacher: Backbone, images: Source) -> 
             with locked(folder, patience=math.inf):  # of runs that start together one computes them for all
                 if not (folder / _COMPLETE).exists():
                     _compute(folder, teacher.eval(), images, pairs, is_pooled=config.tokens == "pooled")
-        except OSError as error:
+        except (OSError, RunFolderError) as error:
             raise CacheError(folder, f"it can't be written ({error})") from error
     return folder
 

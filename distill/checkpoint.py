@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from distill.errors import CheckpointError
-from distill.run_folder import write_atomically
+from distill.run_folder import create, write_atomically
 
 _KEPT = 2
 _DIGEST_BYTES = 32
@@ -28,6 +28,7 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     torch.save(state, buffer)
     content = buffer.getvalue()
     path = folder / "checkpoints" / f"step-{step:08d}.pt"
+    create(path.parent)
     write_atomically(path, hashlib.sha256(content).digest() + content)
     for old in paths(folder)[:-_KEPT]:
         old.unlink()
@@ -42,7 +43,8 @@ def load(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     digest, content = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     if hashlib.sha256(content).digest() != digest:
-        earlier = [other for other in paths(path.parents[1]) if other.name < path.name]
+        found = paths(path.parents[1])
+        earlier = found[: found.index(path)] if path in found else []
         raise CheckpointError(path, "its content doesn't match its hash", previous=earlier[-1] if earlier else None)
     return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
 
@@ -55,7 +57,7 @@ def load_average(module: nn.Module, state: dict[str, Any]) -> None:
 def paths(folder: Path) -> list[Path]:
     """Return the checkpoints of a run folder, oldest first."""
     found = (folder / "checkpoints").glob("step-*.pt")
-    return sorted(path for path in found if re.fullmatch(r"step-\d{8,}\.pt", path.name))
+    return sorted((path for path in found if re.fullmatch(r"step-\d{8,}\.pt", path.name)), key=step_of)
 
 
 def step_of(path: Path) -> int:

@@ -1,11 +1,12 @@
 """Methods from the same weights, on the same batches, under the same budget, over several seeds."""
 
-import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import yaml
 
 from distill import report, tasks, tuning
 from distill.budget import sheet
@@ -47,11 +48,9 @@ def compare(
     Raises: RunFolderError, and what `distill.executors.execute` raises.
     """
     # The comparison's own folder is opened like a run's: the same states, the same sentences.
-    listed = {"methods": {method.name: dict(method.keys) for method in methods}, "seeds": list(seeds)}
-    text = f"{run_config(task, config)}compare: {json.dumps({**listed, 'tunes_rate': tunes_rate})}\n"
-    opened = RunFolder(folder, text)
+    opened = RunFolder(folder, run_config(task, config) + _listed(methods, seeds, tunes_rate=tunes_rate))
     if is_first_process():
-        opened.open(resume=resume)
+        opened.claim(resume=resume)
     tuned: dict[str, Tuning] = {}
     if tunes_rate:
         teachers = teacher_folders(task, config, methods, folder)
@@ -128,6 +127,16 @@ def teacher_folders(task: str, config: Config, methods: Sequence[Entry], folder:
     if len(several) == 1:
         return dict.fromkeys(texts, folder / TEACHER)
     return {name: folder / f"{TEACHER}-{several.index(text) + 1}" for name, text in texts.items()}
+
+
+def _listed(methods: Sequence[Entry], seeds: Sequence[int], *, tunes_rate: bool) -> str:
+    """Return what is compared as YAML, a line each, so that a comparison of something else is told by its line."""
+    content = {
+        "seeds": list(seeds),
+        "tunes_rate": tunes_rate,
+        "methods": {each.name: dict(each.keys) for each in methods},
+    }
+    return yaml.safe_dump({"compare": content}, sort_keys=False, default_flow_style=None, width=math.inf)
 
 
 def _method(folder: Path, method: Entry, seeds: Sequence[int], teacher: Path, metric: str) -> Method:

@@ -93,7 +93,7 @@ class RecipeFileError(DistillError):
 
 
 class BudgetError(DistillError):
-    """A budget that can't be parsed, or doesn't say how many steps it pays for where that must be known."""
+    """A budget that can't be parsed."""
 
     def __init__(self, text: str):
         self.text = text

@@ -1,7 +1,9 @@
 """What is compared: recipe keys with several values span a grid, and every run of it that differs is one entry."""
 
+import string
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from itertools import product
 from typing import Any
 
@@ -24,6 +26,9 @@ _NONE = "none"
 # Their values say what they are of.
 _SAID_ALONE = ("method", "projector", "parameterisation")
 _HOLDS_COMMAS = "layers"
+# What stays in a folder's name, and what becomes a dash there without being missed. File systems take 255 bytes.
+_KEPT, _PARTING = {*string.ascii_letters, *string.digits, *"_-.,=+"}, {*BETWEEN}
+_LONGEST = 100
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,11 @@ class Entry:
 
     @property
     def slug(self) -> str:
-        """The name as a folder's name."""
-        return "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in self.name)
+        """The name as a folder's name, with a digest if it is long or has letters that folders don't."""
+        plain = "".join(letter if letter in _KEPT else "-" for letter in self.name)
+        if len(plain) <= _LONGEST and {*self.name} <= _KEPT | _PARTING:
+            return plain
+        return f"{plain[:_LONGEST]}-{sha256(self.name.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,14 @@ def locked(folder: Path, *, patience: float = PATIENCE_SECONDS) -> Iterator[None
 
     Processes on other machines are kept out too if the file system has locks (NFS has); where it has none, that is
     logged and nothing is locked.
-    Raises: RunFolderError naming the process that holds it.
+    Raises: RunFolderError naming the process that holds it, or saying why the folder can't be written.
     """
-    with open(folder / LOCK, "a+", encoding="utf-8") as file:
+    try:
+        opened = open(folder / LOCK, "a+", encoding="utf-8")  # noqa: SIM115  # it is closed below
+    except OSError as error:
+        state = f"can't be locked ({error.strerror})"
+        raise RunFolderError(folder, state, "mend its permissions, or choose another folder") from error
+    with opened as file:
         end = time.monotonic() + patience
         while not _is_taken(file.fileno(), folder):
             if time.monotonic() > end:

@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,7 +43,8 @@ def fit(task: Task, schedule: Schedule, run: RunFolder, processes: Processes) ->
     """
     trainer = _Trainer(task, schedule, run, processes)
     trainer.restore()
-    with deferred_interrupt() as interrupted, progress_bar(is_shown=processes.is_first) as progress:
+    drawing = torch.random.fork_rng([processes.device] if processes.device.type == "cuda" else [])
+    with drawing, deferred_interrupt() as interrupted, progress_bar(is_shown=processes.is_first) as progress:
         bar = progress.add_task(str(run.path), total=schedule.amount)
         progress.update(bar, completed=trainer.meter.spent)
         while not schedule.is_over(trainer.meter.spent):
@@ -175,6 +177,9 @@ class _Trainer:
         """Take a step; return its losses, whether Ctrl-C had reached a process, and the sum of the meters' readings."""
         for learner in self.learners.values():
             learner.set_rate(self.schedule.factor(self.meter.spent, charge=self.meter.last))
+        # Dropout takes no generator: what it draws is a function of seed and step, as batches are.
+        key = (self.schedule.seed, self.step, self.processes.rank)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
         self.task.module.train()
         asked = time.perf_counter()
         batch = self.task.batch(self.step)

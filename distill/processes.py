@@ -168,13 +168,18 @@ def _without_gradient(module: nn.Module, probe: Callable[[], Tensor]) -> list[st
     return names
 
 
-def average_over_processes(values: Tensor) -> Tensor:
-    """Return the mean of a tensor over all processes of torch's own group, for modules that work in anyone's loop."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+def sum_over_processes(values: Tensor) -> Tensor:
+    """Return the sum of a tensor over all processes of torch's own group, for modules that work in anyone's loop."""
+    if not _is_grouped():
         return values
     total = values.clone()
     torch.distributed.all_reduce(total)
-    return total / torch.distributed.get_world_size()
+    return total
+
+
+def average_over_processes(values: Tensor) -> Tensor:
+    """Return the mean of a tensor over all processes of torch's own group, for modules that work in anyone's loop."""
+    return sum_over_processes(values) / torch.distributed.get_world_size() if _is_grouped() else values
 
 
 def is_first_process() -> bool:
@@ -193,11 +198,15 @@ def leave(code: int) -> int:
 
     Two gloo processes of torch 2.13 abort in about 1 of 12 ordinary exits, after all work is done.
     """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if _is_grouped():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _is_grouped() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _found() -> tuple[int, int] | None:

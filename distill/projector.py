@@ -4,11 +4,13 @@ projector = Projector(192, 3024, by="cayley")
 projected = projector(student_features)
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 import stiefel
 from distill.errors import WidthError
@@ -57,14 +59,48 @@ class Projector(nn.Module):
     @torch.no_grad()
     def defect(self) -> float:
         """Return ‖P·Pᵀ − I‖_F (‖Pᵀ·P − I‖_F if student_dim > teacher_dim), computed in float64."""
-        tall = (self.linear.weight if self.is_isometry else self.matrix).double()
-        return float(torch.linalg.matrix_norm(tall.T @ tall - torch.eye(tall.shape[1], dtype=tall.dtype).to(tall)))
+        return _defect(self.linear.weight)
 
     def forward(self, features: Float[Tensor, "*b student"]) -> Float[Tensor, "*b teacher"]:
         return self.linear(features)
 
     def extra_repr(self) -> str:
         return f"by={self.by!r}, {self.statement}"
+
+
+class Projectors(nn.Module):
+    """Several orthogonal projectors of the same widths, whose maps are computed as one batch.
+
+    Each is what a `Projector` of its own would be. A map's small factorisations wait for one another, on a GPU above
+    all: a batch of six waits once.
+    Raises: WidthError, and what `stiefel.attach` raises.
+    """
+
+    def __init__(self, count: int, student_dim: int, teacher_dim: int, *, by: str = "cayley"):
+        super().__init__()
+        _check_widths(student_dim, teacher_dim)
+        weight = torch.empty(count, teacher_dim, student_dim)
+        for matrix in weight:
+            nn.init.kaiming_uniform_(matrix, a=math.sqrt(5))  # as torch's linear layers start
+        self.weight = nn.Parameter(weight)
+        stiefel.attach(self, "weight", by=by)
+
+    @torch.no_grad()
+    def defect(self) -> float:
+        """Return the largest `Projector.defect` among them."""
+        return _defect(self.weight)
+
+    def forward(self, features: Sequence[Float[Tensor, "... student"]]) -> list[Float[Tensor, "... teacher"]]:
+        """Return each projector's projection of its own features, in their order."""
+        return [functional.linear(each, matrix) for each, matrix in zip(features, self.weight, strict=True)]
+
+
+class Separate(nn.ModuleList):
+    """Any projectors, called as `Projectors` are."""
+
+    def forward(self, features: Sequence[Float[Tensor, "... student"]]) -> list[Float[Tensor, "... teacher"]]:
+        """Return each projector's projection of its own features, in their order."""
+        return [projector(each) for projector, each in zip(self, features, strict=True)]
 
 
 def linear(student_dim: int, teacher_dim: int) -> nn.Module:
@@ -125,6 +161,23 @@ def build(name: str, student_dim: int, teacher_dim: int, *, by: str = "cayley") 
     if name not in PROJECTORS:
         raise UnknownNameError("projector", name, names())
     return PROJECTORS[name](student_dim, teacher_dim)
+
+
+def build_several(name: str, count: int, student_dim: int, teacher_dim: int, *, by: str = "cayley") -> nn.Module:
+    """Return `count` projectors called `name` behind one call, from a list of features to the list of projections.
+
+    Raises: UnknownNameError with the valid names.
+    """
+    if name == "orthogonal":
+        return Projectors(count, student_dim, teacher_dim, by=by)
+    return Separate(build(name, student_dim, teacher_dim) for _ in range(count))
+
+
+def _defect(weight: Float[Tensor, "*b teacher student"]) -> float:
+    """Return the largest ‖XᵀX − I‖_F of the tall X among a weight and its transpose, in float64."""
+    tall = (weight if weight.shape[-2] >= weight.shape[-1] else weight.mT).double()
+    eye = torch.eye(tall.shape[-1], dtype=tall.dtype, device=tall.device)
+    return float(torch.linalg.matrix_norm(tall.mT @ tall - eye).max())
 
 
 def _check_widths(student_dim: int, teacher_dim: int) -> None:

@@ -54,7 +54,13 @@ def parse(text: str, where: str | Path) -> tuple[str, Config]:
     Raises: RecipeFileError, RecipeError.
     """
     content = _mapping(where, text)
-    task = str(content.pop("task", None))
+    if "task" not in content:
+        reason = "it names no task, as a teacher's or a judge's own doesn't"
+        raise RecipeFileError(where, reason, cure="give the folder of the run that it belongs to")
+    many = content.keys() & {"compare", "reproduce"}
+    if many:
+        raise RecipeFileError(where, f"it is what {many.pop()} was asked for", cure="give one of the folders in runs/")
+    task = str(content.pop("task"))
     return task, _build(tasks.get(task), _flags(content))
 
 

@@ -1,6 +1,7 @@
 """A run is a folder: config.yaml, metrics.jsonl, checkpoints/, certificate.json, summary.json, environment.json.
 
-A run whose budget isn't in steps has charges.jsonl too: a line for each run of steps that were charged alike.
+A run whose budget isn't in steps has charges.jsonl too: a line for each run of steps that were charged alike. One whose
+loss is no longer finite, or whose game has collapsed, leaves the reason in diverged.txt.
 """
 
 import json
@@ -18,11 +19,17 @@ from distill.errors import RunFolderError
 
 CONFIG, METRICS, SUMMARY, ENVIRONMENT = "config.yaml", "metrics.jsonl", "summary.json", "environment.json"
 CERTIFICATE, CHARGES, WARNINGS = "certificate.json", "charges.jsonl", "warnings.log"
+DIVERGED = "diverged.txt"
 
 
 def is_finished(path: Path) -> bool:
     """Whether `path` holds a finished run."""
     return (path / SUMMARY).exists()
+
+
+def has_diverged(path: Path) -> bool:
+    """Whether the run in `path` ended because there was nothing left to train."""
+    return (path / DIVERGED).exists()
 
 
 def run_of(source: Path) -> Path:
@@ -36,19 +43,34 @@ def run_of(source: Path) -> Path:
     return run
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file so that, whenever the machine stops, the old or the new content is there whole."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    directory = os.open(path.parent, os.O_RDONLY)
+def create(folder: Path) -> None:
+    """Create a folder, if need be with those that it lies in.
+
+    Raises: RunFolderError.
+    """
     try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(folder, f"can't be created ({error.strerror})", "choose another folder") from error
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file so that, whenever the machine stops, the old or the new content is there whole.
+
+    Raises: RunFolderError where it can't be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with _writing(path):
+        with open(temporary, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 class RunFolder:
@@ -66,17 +88,12 @@ class RunFolder:
         """Check, changing nothing, that a run may start here, or with `resume` go on or be found finished.
 
         Raises: RunFolderError if the folder holds a run and `resume` is off, a run of another recipe, or files
-        that are no run's.
+        that are no run's; or if it can't be looked into.
         """
-        if self.is_started:
-            if not resume:
-                state = "a finished" if is_finished(self.path) else "an unfinished"
-                verb = "read" if is_finished(self.path) else "continue"
-                cure = f"add --resume to {verb} it or choose another folder"
-                raise RunFolderError(self.path, f"already holds {state} run", cure)
-            self.check_same_config()
-        elif self.path.exists() and not _is_empty(self.path):
-            raise RunFolderError(self.path, "holds something that is no run", "choose another folder")
+        try:
+            self._check(resume=resume)
+        except OSError as error:
+            raise RunFolderError(self.path, f"can't be read ({error.strerror})", "choose another folder") from error
 
     def open(self, *, resume: bool) -> None:
         """Make the folder ready to train in.
@@ -84,11 +101,20 @@ class RunFolder:
         Raises: RunFolderError as `check` does, and if the folder can't be created.
         """
         self.check(resume=resume)
-        self._create()
+        create(self.path)
         # The recipe comes first: a run killed right here has one, and can be resumed.
         write_atomically(self.path / CONFIG, self.config)
         write_atomically(self.path / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
-        (self.path / "checkpoints").mkdir(exist_ok=True)
+        (self.path / DIVERGED).unlink(missing_ok=True)
+
+    def claim(self, *, resume: bool) -> None:
+        """Open the folder while every other process is kept out, so that of two that begin at once one is refused.
+
+        Raises: RunFolderError as `open` and `locked` do.
+        """
+        self.check(resume=resume)  # what it finds is said at once, and not after a wait for the lock
+        with self.locked():
+            self.open(resume=resume)
 
     @contextmanager
     def locked(self, *, patience: float = lock.PATIENCE_SECONDS) -> Iterator[None]:
@@ -96,7 +122,7 @@ class RunFolder:
 
         Raises: RunFolderError if another process writes it, or it can't be created.
         """
-        self._create()
+        create(self.path)
         with lock.locked(self.path, patience=patience):
             yield
 
@@ -147,11 +173,20 @@ class RunFolder:
         """Write summary.json, which marks the run as finished."""
         write_atomically(self.path / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
-    def _create(self) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunFolderError(self.path, f"can't be created ({error})", "choose another") from error
+    def give_up(self, reason: str) -> None:
+        """Write diverged.txt, which marks the run as one that would fail again."""
+        write_atomically(self.path / DIVERGED, f"{reason}\n")
+
+    def _check(self, *, resume: bool) -> None:
+        if self.is_started:
+            if not resume:
+                state = "a finished" if is_finished(self.path) else "an unfinished"
+                verb = "read" if is_finished(self.path) else "continue"
+                cure = f"add --resume to {verb} it or choose another folder"
+                raise RunFolderError(self.path, f"already holds {state} run", cure)
+            self.check_same_config()
+        elif self.path.exists() and not _is_empty(self.path):
+            raise RunFolderError(self.path, "holds something that is no run", "choose another folder")
 
 
 def _is_empty(path: Path) -> bool:
@@ -183,10 +218,20 @@ def read_summary(path: Path) -> dict[str, Any]:
 
 
 def _append(path: Path, lines: Sequence[Any]) -> None:
-    with open(path, "a", encoding="utf-8") as file:
+    with _writing(path), open(path, "a", encoding="utf-8") as file:
         file.write("".join(json.dumps(line) + "\n" for line in lines))
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what the system refuses, such as a full disk, into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        cure = "make room or mend its permissions; what was trained goes on with --resume"
+        raise RunFolderError(path, f"can't be written ({error.strerror})", cure) from error
 
 
 def _lines(path: Path) -> list[Any]:

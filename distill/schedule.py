@@ -14,7 +14,8 @@ _FINAL_SHARE = 0.01
 class Schedule:
     """What `fit` follows. The run is evaluated and checkpointed `evaluations` times, lastly at its end.
 
-    amount: of `unit`, as `distill.budget.Budget` has them (epochs are steps by now).
+    amount: of `unit`, as `distill.budget.Budget` has them (epochs are steps by now). seed: of what modules draw from
+    torch's own generator in a step, as dropout does.
     """
 
     amount: float
@@ -22,6 +23,7 @@ class Schedule:
     evaluations: int = 20
     scale: Scale = field(default_factory=Scale)
     unit: str = STEPS
+    seed: int = 0
 
     def factor(self, spent: float, *, charge: float = 1) -> float:
         """Return a step's share of the peak learning rate: linear warm-up, then a cosine to a hundredth or constant.

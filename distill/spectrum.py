@@ -6,9 +6,12 @@ from torch import Tensor
 
 
 def spectrum(features: Float[Tensor, "n dim"]) -> Float[Tensor, "k"]:
-    """Return the singular values of the centred features as shares of their sum, largest first."""
+    """Return the singular values of the centred features as shares of their sum, largest first.
+
+    Features that are all the same have none to share: zeros, of effective rank 1.
+    """
     values = torch.linalg.svdvals((features - features.mean(0)).double())
-    return values / values.sum()
+    return values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
 
 
 def effective_rank(shares: Float[Tensor, "k"]) -> float:

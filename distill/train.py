@@ -9,11 +9,13 @@ import torch
 
 from distill import budget, tasks
 from distill.config import Config, Optimiser
+from distill.errors import CollapsedRunError, NonFiniteLossError
 from distill.loop import fit
 from distill.processes import Processes
 from distill.recipe import to_yaml
 from distill.run_folder import RunFolder, is_finished, read_summary
 from distill.schedule import Schedule
+from stiefel.errors import NonFiniteError
 
 
 def train(
@@ -38,8 +40,13 @@ def train(
         task = tasks.get(task_name).prepare(config, teacher_folder or folder / "teacher", processes)
         spendable = budget.parse(config.budget).settled(task.steps_per_epoch)
         optimiser = _scaled(config.optimiser, config.batch_size)
-        schedule = Schedule(spendable.amount, optimiser, config.evaluations, config.scale, spendable.unit)
-        return fit(task, schedule, run, processes)
+        schedule = Schedule(spendable.amount, optimiser, config.evaluations, config.scale, spendable.unit, config.seed)
+        try:
+            return fit(task, schedule, run, processes)
+        except (NonFiniteLossError, CollapsedRunError, NonFiniteError) as error:
+            if processes.is_first:
+                run.give_up(str(error))
+            raise
 
 
 def teach(task_name: str, config: Config, teacher_folder: Path) -> None:

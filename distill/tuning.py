@@ -2,20 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from distill import budget, tasks
 from distill.config import Config, changed
-from distill.errors import JobsError, NonFiniteLossError
+from distill.errors import JobsError
 from distill.executors import Executor, execute
 from distill.grid import Entry
 from distill.jobs import Job
 from distill.metric import Metric
 from distill.results import Trial, Tuning
-from distill.train import train
-from stiefel.errors import NonFiniteError
+from distill.run_folder import has_diverged, read_summary
 
 TUNING = "tuning"
 # Candidates over the config's own rate, the nearest first, which wins ties; half a decade is about the width of the
@@ -40,9 +38,9 @@ def tune(
     ninth; the best two a sixth: one run's budget in all. Every trial is a run of its own with its schedule whole, so
     short trials favour rates that are quick rather than good: what they choose is alike for all methods, not best.
     Trials are run folders under `tuning` in the comparison's folder; those that are finished are read, so a killed
-    tuning comes to the same.
+    tuning comes to the same. A rate that diverges is out, and isn't tried again.
 
-    Raises: what executors raise, and what `train` raises, but for a loss that isn't finite: such a rate is out.
+    Raises: what `distill.executors.execute` raises.
     """
     metric = tasks.get(task).metric
     configs = {method.name: replace(changed(config, method.keys), seed=seed) for method in methods}
@@ -62,22 +60,24 @@ def tune(
                 )
                 for rate in rates[method.name][:count]
             ]
-        # A trial that fails is tried here again, which tells whether its loss diverged.
-        with suppress(JobsError):
-            execute([job for jobs in rung.values() for job in jobs], executor, folder)
+        left = [job for jobs in rung.values() for job in jobs if not has_diverged(job.folder)]
+        try:
+            execute(left, executor, folder)
+        except JobsError as error:
+            if not all(map(has_diverged, error.reasons)):
+                raise
         for name, jobs in rung.items():
-            found = [_tried(job, metric) for job in jobs]
+            found = [_trial(job, metric) for job in jobs]
             rates[name] = [trial.rate for trial in sorted(found, key=lambda trial: _rank(trial, metric))]
             trials[name] += found
     return {name: Tuning(rates[name][0], seed, trials[name]) for name in trials}
 
 
-def _tried(job: Job, metric: Metric) -> Trial:
+def _trial(job: Job, metric: Metric) -> Trial:
     rate, text = job.config.optimiser.lr, job.config.budget
-    try:
-        summary = train(job.task, job.config, job.folder, teacher_folder=job.teacher_folder, resume=True)
-    except (NonFiniteLossError, NonFiniteError):
+    if has_diverged(job.folder):
         return Trial(rate, text, math.nan, 0, 0.0)
+    summary = read_summary(job.folder)
     return Trial(rate, text, summary[metric.name], summary["steps"], summary["train_seconds"])
 
 

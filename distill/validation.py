@@ -12,6 +12,7 @@ from distill.config import PRECISIONS, SCHEDULES, Config, Optimiser
 from distill.errors import RecipeError
 
 _SEEDS = 2**31
+_DEVICES = ("cpu", "cuda", "mps")
 
 
 def choices() -> dict[str, Sequence[str]]:
@@ -90,7 +91,11 @@ def _check_scale(config: Config) -> None:
 
 
 def _check_device(device: str) -> None:
+    expected = "a device of this machine, such as cpu or cuda"
+    kind, _, index = device.partition(":")
+    if kind not in _DEVICES or (kind == "cpu" and index):  # torch takes more than a run can be on
+        raise RecipeError("device", expected, device)
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise RecipeError("device", "a device of this machine, such as cpu or cuda", device) from error
+        raise RecipeError("device", expected, device) from error

@@ -24,16 +24,6 @@ class Budget:
     amount: float
     unit: str
 
-    def steps(self, steps_per_epoch: int) -> int:
-        """Return the optimiser steps that a budget of steps or epochs pays for.
-
-        Raises: BudgetError where the unit doesn't tell.
-        """
-        settled = self.settled(steps_per_epoch)
-        if settled.unit != STEPS:
-            raise BudgetError(f"{self.unit}:{self.amount:g}")
-        return int(settled.amount)
-
     def share(self, parts: int) -> str:
         """Return the text of one part of `parts`; counts are whole and at least 1."""
         if self.unit in (STEPS, EPOCHS):

@@ -11,7 +11,7 @@ from distill.budget.calibrate import ALLOWED, Calibration, Row
 from distill.budget.explain import Explanation
 from distill.environment import environment
 from distill.errors import RecipeFileError
-from distill.run_folder import write_atomically
+from distill.run_folder import create, write_atomically
 
 # Where a calibration is looked for, from the working directory: the project's own, if it was made on this machine.
 CALIBRATION = Path("benchmarks/results/calibration-cpu.json")
@@ -45,7 +45,7 @@ def write_calibration(found: Calibration, path: Path) -> None:
     rows = [{**vars(row), "ratio": row.ratio} for row in found.rows]
     content: dict[str, Any] = {"environment": environment(), "clock": found.clock, "verdict": verdict(found)}
     content |= {"sheet": sheet.as_json(found.sheet), "rows": rows}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    create(path.parent)
     write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -72,4 +72,10 @@ def _dispatch(words: list[str]) -> int:
     for command in _COMMANDS:
         command.add(commands)
     arguments, keys = parser.parse_known_args(words)
-    return arguments.run_command(arguments, keys, words)
+    try:
+        return arguments.run_command(arguments, keys, words)
+    except KeyboardInterrupt:
+        if "resume" not in arguments:
+            raise
+        print("distill: interrupted; the same command with --resume goes on", file=sys.stderr)
+        return 130

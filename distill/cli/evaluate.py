@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+import torch
+
 from distill import recipe as recipes
 from distill import tasks
 from distill.checkpoint import load_average, load_weights
@@ -20,6 +22,8 @@ def _evaluate(arguments: argparse.Namespace, keys: list[str], words: list[str]) 
     options.refuse("evaluate", keys)
     read_summary(arguments.run)
     task_name, config = recipes.read(arguments.run / "config.yaml")
+    if config.threads:  # generation's judge is trained here, and rounds as in the run
+        torch.set_num_threads(config.threads)
     task = tasks.get(task_name).untaught(config)
     state = load_weights(task.module, arguments.run)
     if task.is_average_judged and "average" in state:

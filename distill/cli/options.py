@@ -78,8 +78,11 @@ def compared_config(task: str, recipe: str, keys: list[str], *, varied: Sequence
 
     Raises: RecipeError for a key that the comparison varies itself; and what `distill.recipe.load` raises.
     """
+    short = tasks.get(task).short
+    given = {word.split("=")[0].removeprefix("--") for word in keys if word.startswith("--")}
+    given |= {short[key] for key in given if key in short}
     for key in varied:
-        if any(word.split("=")[0] == f"--{key}" for word in keys):
+        if key in given:
             raise RecipeError(key, "a key that isn't compared", f"--{key}", cure="it is what the comparison varies")
     config = recipes.load(task, recipe, keys)
     if config.alpha == 0:

@@ -49,14 +49,15 @@ class Order:
         """
         return max(1, self.count // self.size)
 
-    def shard(self, rank: int, world: int) -> "Order":
+    def shard(self, rank: int, world: int, *, together: int = 2) -> "Order":
         """Return rank's slice of every batch.
 
-        Raises: RecipeError unless the slices are equal and even: neighbours are mixed, and stay together.
+        together: how many neighbours stay in one slice; two are, as they are mixed, unless nothing is.
+        Raises: RecipeError unless the slices are equal and hold them whole.
         """
         batch = len(self.whole(0))
-        if batch % (2 * world):
-            raise RecipeError("data.batch_size", f"a multiple of {2 * world} for {world} processes", batch)
+        if batch % (together * world):
+            raise RecipeError("data.batch_size", f"a multiple of {together * world} for {world} processes", batch)
         return replace(self, rank=rank, world=world)
 
     def __getitem__(self, step: int) -> Places:

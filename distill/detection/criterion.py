@@ -35,8 +35,8 @@ def criterion(
 ) -> Losses:
     """Return the losses of a batch, each layer matched by itself.
 
-    labels: −1 where an image has no further object. objects: how many the batch has, or a step's mean over its parts
-    and processes; at least 1 is taken, so that a batch without objects has a loss too.
+    labels: −1 where an image has no further object. objects: what the sums are divided by, above 0: how many the batch
+    has, or a step's mean over its parts and processes.
     Source: Carion et al., ECCV 2020; Zhu et al., ICLR 2021; Song et al., ICLR 2022 (ViDT, the same losses).
     """
     logits, boxes = detections.logits.float(), detections.boxes.float()
@@ -45,11 +45,10 @@ def criterion(
     is_class[layer, image, query, labels[image, target]] = 1
     predicted, wanted = boxes[layer, image, query], targets[image, target]
     overlaps = generalised_iou(to_corners(predicted), to_corners(wanted))
-    count = objects.clamp(min=1)
     return Losses(
-        focal(logits, is_class).sum() / count,
-        (predicted - wanted).abs().sum() / count,
-        (1 - overlaps).sum() / count,
+        focal(logits, is_class).sum() / objects,
+        (predicted - wanted).abs().sum() / objects,
+        (1 - overlaps).sum() / objects,
     )
 
 

@@ -41,7 +41,7 @@ class Projected(nn.Module):
         super().__init__()
         count = len(KINDS)
         widths = (student.token_dim, teacher.token_dim)
-        self.projectors = nn.ModuleList(projectors.build(projector, *widths, by=by) for _ in range(count))
+        self.projectors = projectors.build_several(projector, count, *widths, by=by)
         self.scales = nn.Parameter(torch.ones(count, teacher.token_dim)) if is_affine else None
         self.biases = nn.Parameter(torch.zeros(count, teacher.token_dim)) if is_affine else None
 
@@ -51,8 +51,9 @@ class Projected(nn.Module):
 
     def forward(self, student: Detections, teacher: Detections) -> Float[Tensor, ""]:
         losses = []
-        for place, (own, wanted, is_inside) in enumerate(_pairs(student, teacher)):
-            found = standardise(self.projectors[place](own).float(), is_inside)
+        owns, *others = zip(*_pairs(student, teacher), strict=True)
+        for place, (projected, wanted, is_inside) in enumerate(zip(self.projectors(owns), *others, strict=True)):
+            found = standardise(projected.float(), is_inside)
             if self.scales is not None and self.biases is not None:
                 found = found * self.scales[place] + self.biases[place]
             target = standardise(wanted.float(), is_inside)
@@ -103,6 +104,9 @@ def check_pair(student: Detector, teacher: Detector) -> None:
     """
     if student.queries != teacher.queries:
         raise WidthError("distillation", f"{teacher.queries} queries, the teacher's", [student.queries])
+    if student.stride != teacher.stride:
+        expected = f"a finest level with a place every {teacher.stride} pixels, the teacher's"
+        raise WidthError("distillation", expected, [student.stride])
 
 
 def _pairs(student: Detections, teacher: Detections) -> Sequence[tuple[Tensor, Tensor, Tensor]]:

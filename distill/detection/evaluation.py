@@ -12,10 +12,13 @@ from distill.detection.data import Annotations
 from distill.detection.data.batches import evaluation
 from distill.detection.metrics import Predictions, figures
 from distill.detection.models import Detections, Detector
+from distill.errors import DataError
 from distill.processes import Processes
 
 # COCO counts the 100 best predictions of an image.
 _MOST = 100
+# By which annotations are taken for COCO's own: its last category.
+_OF_COCO = (90, "toothbrush")
 
 
 @torch.no_grad()
@@ -25,8 +28,12 @@ def evaluate(
     """Return COCO's figures and the loss an object, the detector in evaluation mode.
 
     Images that can't be decoded count as if they weren't there. A detector of other classes than the annotations' is
-    taken to number them as COCO does, up to 90.
+    taken to number them as COCO does, up to 90: on COCO it has no loss, and on other annotations no AP either (NaN).
+
+    Raises: DataError if not one image can be decoded, in any process.
     """
+    if detector.classes != annotations.classes and _OF_COCO not in annotations.categories:
+        return {"ap": torch.nan, "test_loss": torch.nan}
     was_training = detector.training
     detector.eval()
     share = annotations.subset(np.arange(processes.rank, len(annotations), processes.world))
@@ -57,7 +64,13 @@ def best(
 
 
 def judge(annotations: Annotations, found: list[tuple[np.ndarray, ...]], classes: int) -> dict[str, float]:
-    """Return COCO's figures of what was found: (images' numbers, corners in shares, labels, scores) of every batch."""
+    """Return COCO's figures of what was found: (images' numbers, corners in shares, labels, scores) of every batch.
+
+    Raises: DataError without any batch: not one image could be decoded, in any process.
+    """
+    if not found:
+        got = "broken ones alone, which the warnings name"
+        raise DataError(annotations.folder, "images that can be decoded", got, cure="check the disk and these files")
     place = {int(number): index for index, number in enumerate(annotations.numbers)}
     numbers = np.array([number for number, _ in annotations.categories])
     if classes != annotations.classes:

@@ -36,9 +36,10 @@ def predict(run: Path, images: Sequence[Path], out: Path, *, threshold: float) -
     """Write a PNG of each image to `out`, with the boxes of a score of `threshold` or more, and yield what was found.
 
     Raises: RunFolderError without a finished run; RecipeError for a run of another task; DataError for a file that is
-    no image, or a folder that can't be written.
+    no image, a folder that can't be written, or a picture that would replace an image or another's picture.
     """
     read_summary(run)
+    targets = _targets(images, out)
     name, config = recipe.read(run / "config.yaml")
     if not isinstance(config, DetectionConfig):
         raise RecipeError("task", "detection", name, cure="give a run of `distill train detection`")
@@ -48,7 +49,7 @@ def predict(run: Path, images: Sequence[Path], out: Path, *, threshold: float) -
     train, _ = data.load(config.data)
     names = [each for _, each in train.categories]
     mean, deviation = of_bytes(config.data.normalisation, task.device)
-    for path in images:
+    for path, target in targets.items():
         picture = _read(path)
         plan = geometry.evaluation(picture.size, data.edge(config.data))
         pixels = torch.from_numpy(np.asarray(plan.image(picture)).transpose(2, 0, 1).copy()).to(task.device)
@@ -59,14 +60,16 @@ def predict(run: Path, images: Sequence[Path], out: Path, *, threshold: float) -
         scaled = (corners * torch.tensor(picture.size * 2)).tolist()
         rows = zip(labels.tolist(), scores.tolist(), scaled, strict=True)
         found = [(names[label], score, tuple(box)) for label, score, box in rows if score >= threshold]
-        target = out / f"{path.stem}.png"
         _write(draw(picture, found), target)
         yield Drawn(target, found)
 
 
 def draw(image: Image.Image, found: Sequence[tuple[str, float, tuple[float, float, float, float]]]) -> Image.Image:
-    """Return the image with boxes, a colour a category; a small one is enlarged by a whole number."""
-    scale = max(1, -(-_SMALLEST // min(image.size)))
+    """Return the image with boxes, a colour a category; a small one is enlarged by a whole number.
+
+    Up to a shorter edge of 320 pixels, and a longer one of 3200: a strip stays one.
+    """
+    scale = max(1, min(-(-_SMALLEST // min(image.size)), 10 * _SMALLEST // max(image.size)))
     picture = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
     brush = ImageDraw.Draw(picture)
     kinds = sorted({name for name, *_ in found})
@@ -80,6 +83,20 @@ def draw(image: Image.Image, found: Sequence[tuple[str, float, tuple[float, floa
         brush.rectangle(edges, fill=colour)
         brush.text(edges[:2], said, fill="black", anchor="lt")
     return picture
+
+
+def _targets(images: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Return where the picture of each image goes."""
+    targets = {path: out / f"{path.stem}.png" for path in images}
+    images_of = {target: path for path, target in targets.items()}
+    taken = {path.resolve() for path in images}
+    for path, target in targets.items():
+        other = images_of[target]
+        if other != path:
+            raise DataError(other, f"a name that {path} hasn't", path.stem, cure="predict them into two folders")
+        if target.resolve() in taken:
+            raise DataError(target, "a picture's own name", "that of an image", cure="name another folder by --out")
+    return targets
 
 
 def _read(path: Path) -> Image.Image:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import stiefel
 from distill import budget, projector
+from distill.config import SCHEDULES
 from distill.data.transforms import NORMALISATIONS
 from distill.detection import data
 from distill.detection.config import AUGMENTATIONS, LEARNED_FROM, DetectionConfig, DetectionData
@@ -21,6 +22,7 @@ def choices() -> dict[str, Sequence[str]]:
         "data.augment": AUGMENTATIONS,
         "data.normalisation": tuple(NORMALISATIONS),
         "teacher.optimiser.name": stiefel.optim.names(),
+        "teacher.optimiser.schedule": SCHEDULES,
     }
 
 
@@ -55,7 +57,7 @@ def idle(config: DetectionConfig) -> list[str]:
 
 
 def _check_data(wanted: DetectionData) -> None:
-    at_least("data.batch_size", wanted.batch_size, 2)
+    at_least("data.batch_size", wanted.batch_size, 1)
     for key in ("images", "image_size", "workers"):
         at_least(f"data.{key}", getattr(wanted, key), 0)
     if not 0 <= wanted.flip <= 1:

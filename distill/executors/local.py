@@ -31,11 +31,14 @@ class Local(Executor):
             for job in jobs:
                 Work(job).perform()
             return {}
-        config, left = jobs[0].config, sum(not Work(job).is_done for job in jobs)
-        count = max(1, min(self.workers or machine.room(config), left))
-        if count == 1 and config.scale.devices == 1:
+        # A grid may vary what a run takes of the machine: the most demanding one is made room for.
+        configs = [job.config for job in jobs if not Work(job).is_done]
+        if not configs:
+            return {}
+        count = min(self.workers or machine.room(configs), len(configs))
+        if count == 1 and all(config.scale.devices == 1 for config in configs):
             return in_two_waves(jobs, _one_by_one)
-        with Pool(machine.environments(count, config), self.retries, folder) as pool:
+        with Pool(machine.environments(count, configs), self.retries, folder) as pool:
             return in_two_waves(jobs, pool.perform)
 
 

@@ -1,5 +1,6 @@
 """Workers side by side on this machine: each takes the next run when it is free."""
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,8 +45,8 @@ class Pool:
         """
         count = min(len(self._slots), len(works))
         with watching(works, slots=count) as watch, ThreadPoolExecutor(count) as threads:
-            futures = {work.folder: threads.submit(self._do, work, watch) for work in works}
             try:
+                futures = {work.folder: threads.submit(self._do, work, watch) for work in works}
                 reasons = {folder: future.result() for folder, future in futures.items()}
             except BaseException as error:
                 threads.shutdown(wait=False, cancel_futures=True)
@@ -83,7 +84,8 @@ class Pool:
                 slot.interrupt()
 
     def _last_words(self, work: Work, died: WorkerDiedError) -> str:
-        path = self._folder / LOGS / f"{'-'.join(work.folder.parts[-2:])}.log"
+        named = os.path.relpath(work.folder, self._folder).replace(os.sep, "-")
+        path = self._folder / LOGS / f"{named}.log"
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, died.log)
         said = (died.log.strip() or "nothing").splitlines()[-1]

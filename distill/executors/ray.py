@@ -31,8 +31,11 @@ class Ray(Executor):
     retries: int = 2
     ray_address: str = ""
 
+    def __post_init__(self) -> None:
+        _ray()  # a package that is missing is said before there is a folder
+
     def run(self, jobs: Sequence[Job], folder: Path) -> dict[Path, str]:
-        ray = extras.load("ray", needed_by="--executor ray")
+        ray = _ray()
         if self.ray_address:
             ray.init(address=self.ray_address, log_to_driver=False)
         else:
@@ -89,12 +92,16 @@ class Ray(Executor):
             return f"its worker died, {1 + self.retries} times; the first and last words: {said[0]} … {said[-1]}", None
 
 
+def _ray() -> Any:
+    return extras.load("ray", needed_by="--executor ray")
+
+
 def _do(line: str, folder: str) -> tuple[str | None, float]:
     """Do a piece of work in a worker of Ray's; return why it failed, None if it didn't, and the seconds it took."""
     os.chdir(folder)  # recipes name data by paths that start there
     started, work, failure = time.monotonic(), Work.from_line(line), None
     if work.processes > 1:
-        slot = Slot(machine.environments(1, work.job.config)[0])
+        slot = Slot(machine.environments(1, [work.job.config])[0])
         try:
             slot.start()
             slot.give(work)

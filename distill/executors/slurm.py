@@ -84,7 +84,7 @@ def _write(works: Sequence[Work], folder: Path) -> Path:
     folder = folder.resolve()
     folder.mkdir(exist_ok=True)
     write_atomically(folder / _LINES, "".join(f"{work.to_line()}\n" for work in works))
-    config = works[0].job.config
+    configs = [work.job.config for work in works]
     processes = max(work.processes for work in works)
     asked = {
         "job-name": f"distill-{folder.parent.name}",
@@ -93,9 +93,9 @@ def _write(works: Sequence[Work], folder: Path) -> Path:
         "chdir": str(Path.cwd()),
         "nodes": 1,
         "ntasks": processes,
-        "cpus-per-task": max(1, config.threads),
+        "cpus-per-task": max(1, *(config.threads for config in configs)),
     }
-    if config.device.startswith("cuda"):
+    if any(config.device.startswith("cuda") for config in configs):
         asked["gpus-per-node"] = processes
     options = "".join(f"#SBATCH --{name}={shlex.quote(str(value))}\n" for name, value in asked.items())
     script = f"""#!/bin/bash

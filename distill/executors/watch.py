@@ -58,7 +58,7 @@ class Watch:
 def watching(works: Sequence[Work], slots: int) -> Iterator[Watch]:
     """Show a bar for pieces of work, of which `slots` are done at a time, and return what they are noted on."""
     with progress_bar(left=_TimeLeft()) as progress:
-        bar = progress.add_task("teachers" if works[0].is_teacher else "all runs", total=len(works))
+        bar = progress.add_task("teachers" if all(work.is_teacher for work in works) else "runs", total=len(works))
         watch = Watch(len(works), slots, advance=partial(progress.advance, bar))
         progress.update(bar, watch=watch)
         yield watch

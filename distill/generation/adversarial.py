@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from distill.processes import average_over_processes
 from stiefel.errors import UnknownNameError
 
 # Of a path's mean length, for the newest batch.
@@ -87,6 +88,10 @@ def path_lengths(
 
 
 def path_penalty(lengths: Float[Tensor, "batch"], mean: Float[Tensor, ""]) -> Float[Tensor, ""]:
-    """Return the mean squared deviation of path lengths from their running mean, which moves towards theirs."""
-    mean.lerp_(lengths.detach().mean(), _MOMENTUM)
+    """Return the mean squared deviation of path lengths from their running mean, which moves towards theirs.
+
+    Of several processes' slices it moves towards the whole batch's.
+    """
+    lengths = lengths.float()  # autocast gives bfloat16, in which a deviation of 1/256 of the mean is none
+    mean.lerp_(average_over_processes(lengths.detach().mean()), _MOMENTUM)
     return (lengths - mean).square().mean()

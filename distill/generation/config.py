@@ -21,7 +21,8 @@ class GenerationData:
     fraction: share of the training images of each class that is learnt from. shots: how many images instead, over all
     classes; 0 for what fraction says. list: a file with the name of each image to take, a line each, as runs write
     them (`images.txt`); "" for what fraction and shots say.
-    mirror: half of the images of each batch have left and right exchanged. batch_size: real images a step.
+    mirror: half of the images of each batch have left and right exchanged. batch_size: real images a turn of the
+    discriminator, and generated ones a turn of either player.
     """
 
     name: str = "digits"

@@ -13,7 +13,7 @@ from distill.generation.distillation import Distillation
 from distill.generation.encoders import Encoder
 from distill.generation.game_config import Game as Keys
 from distill.generation.models import Discriminator, Generator, Judgement
-from distill.processes import average_over_processes
+from distill.processes import sum_over_processes
 from distill.task import Ailment
 
 # Uniform numbers an image: of its augmentation, and one that decides whether it is augmented.
@@ -28,7 +28,8 @@ class Game(nn.Module):
     """Everything that a checkpoint holds: generator, discriminator, what it learns from its teacher, the state.
 
     probability: share of the images that are augmented. path_mean: running mean of path lengths. stuck: steps on end
-    in which the discriminator was right, or said nothing. The teacher is no part of it.
+    in which the discriminator was right, or said nothing. encoder: the teacher, which is no part of it; None without
+    a distillation.
     """
 
     def __init__(
@@ -37,13 +38,13 @@ class Game(nn.Module):
         generator: Generator,
         discriminator: Discriminator,
         distillation: Distillation | None,
-        encoder: Encoder,
+        encoder: Encoder | None,
     ):
         super().__init__()
         self.keys, self.stakes = keys, adversarial.build(keys.stakes)
         self.generator, self.discriminator, self.distillation = generator, discriminator, distillation
         # In a tuple it isn't a submodule: checkpoints don't hold it, `train` doesn't reach it.
-        self._encoder = (encoder,)
+        self._encoder: tuple[Encoder, ...] = () if encoder is None else (encoder,)
         self.register_buffer("probability", torch.tensor(0.0 if keys.adaptive else 1.0))
         self.register_buffer("path_mean", torch.zeros(()))
         self.register_buffer("stuck", torch.zeros((), dtype=torch.long))
@@ -53,7 +54,7 @@ class Game(nn.Module):
 
     @property
     def encoder(self) -> Encoder:
-        """The frozen teacher."""
+        """The frozen teacher; only a game with a distillation has one."""
         return self._encoder[0]
 
     def make(self, batch: Mapping[str, Tensor]) -> Float[Tensor, "batch channels h w"]:
@@ -87,9 +88,10 @@ class Game(nn.Module):
         Source: Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020, section 3.
         """
         if self.keys.adaptive:
-            sure = average_over_processes(real_logits.sign().mean())
-            step = len(real_logits) / self.keys.adaptive_images
-            self.probability.add_((sure - self.keys.adaptive).sign() * step).clamp_(0, 1)
+            own = torch.stack([real_logits.sign().sum(), real_logits.new_tensor(len(real_logits))])
+            signs, count = sum_over_processes(own.float())
+            step = count / self.keys.adaptive_images
+            self.probability.add_((signs / count - self.keys.adaptive).sign() * step).clamp_(0, 1)
 
     def ailment(self, losses: Mapping[str, float]) -> Ailment | None:
         """Return whether the discriminator diverged, or was right or said nothing for too long."""

@@ -45,6 +45,8 @@ def validate(config: GenerationConfig) -> None:
         one_of("game.augment", name, list(AUGMENTATIONS))
     if not 0 <= game.adaptive < 1:
         raise RecipeError("game.adaptive", "a mean sign, 0 <= adaptive < 1", game.adaptive)
+    if game.adaptive and not game.augmentations:
+        raise RecipeError("game.augment", "an augmentation that game.adaptive can dose", game.augment)
     if game.path > 0 and not game.networks.startswith("stylegan2"):
         raise RecipeError("game.path", "0 for networks without styles", game.path)
     check_parts(config, "data.batch_size", config.data.batch_size)

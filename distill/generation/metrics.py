@@ -37,9 +37,7 @@ def judge(extractor: Extractor, real: Iterable[Tensor], fake: Iterable[Tensor], 
     Raises: MetricError for fewer than 20 images; MissingExtraError without torchmetrics.
     """
     known, made = (extract(extractor, images, keys.samples) for images in (real, fake))
-    for what, found in (("real", known), ("generated", made)):
-        if len(found.features) < max(_LEAST, keys.neighbours + 2):
-            raise MetricError(f"{max(_LEAST, keys.neighbours + 2)} {what} images or more", len(found.features))
+    check_counts(len(known.features), len(made.features), keys)
     precision, recall = precision_recall(known.features, made.features, neighbours=keys.neighbours)
     return {
         "fid": frechet_distance(known.features, made.features),
@@ -54,6 +52,17 @@ def judge(extractor: Extractor, real: Iterable[Tensor], fake: Iterable[Tensor], 
         "samples": len(made.features),
         "samples_real": len(known.features),
     }
+
+
+def check_counts(real: int, fake: int, keys: Metrics) -> None:
+    """Check that so many images can be judged.
+
+    Raises: MetricError.
+    """
+    least = max(_LEAST, keys.neighbours + 2)
+    for what, count in (("real", real), ("generated", fake)):
+        if count < least:
+            raise MetricError(f"{least} {what} images or more", count)
 
 
 def frechet_distance(real: Float[Tensor, "n dim"], fake: Float[Tensor, "m dim"]) -> float:

@@ -5,15 +5,15 @@ far more: with a fraction of the images, a distilled GAN learns, through it, of 
 judge is trained alike from another seed; it is never the teacher, in whose own features a distilled GAN would shine.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from distill import models
-from distill.config import ClassificationConfig, Optimiser, Teacher
+from distill import extras, models
+from distill.config import ClassificationConfig, Data, Optimiser, Teacher
 from distill.data import Source
 from distill.generation.config import GenerationConfig
 from distill.generation.data import source_keys
@@ -68,6 +68,13 @@ def untaught(config: GenerationConfig, train: Source) -> Encoder:
     return encoder_of(replace(config, teacher=keys), train, Path(), alone)
 
 
+def recipe_of(config: GenerationConfig) -> str:
+    """Return all that the teacher and the judge of a recipe depend on, as text."""
+    images = asdict(_images(config))
+    del images["workers"]
+    return str((asdict(config.teacher), asdict(config.metrics), images, config.device))
+
+
 def texts_of(config: GenerationConfig, encoder: Encoder, train: Source) -> Float[Tensor, "classes dim"]:
     """Return a feature a class in the teacher's space: KD-DLGAN's texts.
 
@@ -78,10 +85,22 @@ def texts_of(config: GenerationConfig, encoder: Encoder, train: Source) -> Float
     if is_clip(config.teacher.name) and train.classes > 1 and train.class_names:
         name = config.teacher.name.removeprefix(_CLIP)
         return text_features(load_clip(name), name, train.class_names)
-    features = torch.cat([encoder(batch["pixels"]) for batch in train.evaluation(config.data.batch_size)])
+    # Labels come with the features: images that can't be decoded are left out of both.
+    batches = [(encoder(each["pixels"]), each["labels"]) for each in train.evaluation(config.data.batch_size)]
+    features, labels = (torch.cat(each) for each in zip(*batches, strict=True))
     if train.classes < 2:
         return features[:_STAND_INS]
-    return torch.stack([features[train.labels == label].mean(0) for label in train.labels.unique().tolist()])
+    return torch.stack([features[labels == label].mean(0) for label in labels.unique().tolist()])
+
+
+def check_judge(config: GenerationConfig) -> None:
+    """Check that samples can be judged; else it is found at the first evaluation, when hours are spent already.
+
+    Raises: MissingExtraError without torchmetrics; ModelError for Inception's weights.
+    """
+    extras.load("torchmetrics", needed_by="the Fréchet distance")
+    if config.metrics.extractor == "inception":
+        Inception(config.metrics.weights)
 
 
 def judge_of(config: GenerationConfig, folder: Path, processes: Processes) -> Extractor:
@@ -105,5 +124,10 @@ def distance_label(config: GenerationConfig) -> str:
 
 def _classifier(config: GenerationConfig, teacher: Teacher, folder: Path, processes: Processes) -> Backbone:
     """Return a classifier trained on every training image of the data set, with labels."""
-    images = replace(source_keys(config.data), batch_size=_BATCH)
-    return taught_by(ClassificationConfig(data=images, teacher=teacher, device=config.device), folder, processes)
+    recipe = ClassificationConfig(data=_images(config), teacher=teacher, device=config.device)
+    return taught_by(recipe, folder, processes)
+
+
+def _images(config: GenerationConfig) -> Data:
+    """Return the keys of the images that a classifier is trained on: all of them, whatever share is learnt from."""
+    return replace(source_keys(config.data), batch_size=_BATCH)

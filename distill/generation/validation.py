@@ -1,6 +1,7 @@
 """What the values of a generation recipe's data, teacher, distillation and metrics must satisfy, and their names."""
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from operator import attrgetter
 
 import stiefel
@@ -55,8 +56,25 @@ def validate(config: GenerationConfig) -> None:
     at_least("whitening.groups", config.whitening.groups, 1)
     if not 0 < config.data.fraction <= 1:
         raise RecipeError("data.fraction", "a share above 0, at most 1", config.data.fraction)
+    if config.distillation == "kd_dlgan" and config.alpha > 0 and not any(astuple(config.kd_dlgan)):
+        raise RecipeError("kd_dlgan.aggregated", "one of KD-DLGAN's weights above 0, or alpha 0", 0)
     _check_teacher(config)
     _check_metrics(config)
+
+
+def check_classes(config: GenerationConfig, classes: int) -> None:
+    """Check that a teacher and a judge that are trained here have classes to tell apart.
+
+    Raises: RecipeError.
+    """
+    if classes > 1 or config.data.name in data.FEW_SHOT:  # faces are told from backgrounds
+        return
+    if config.metrics.extractor == "classifier":
+        expected = "inception for images of a single class, which teach a classifier nothing"
+        raise RecipeError("metrics.extractor", expected, config.metrics.extractor)
+    if config.alpha > 0 and config.teacher.weights == TRAINED_HERE and not is_clip(config.teacher.name):
+        expected = "pretrained, a path, or a clip: name for images of a single class"
+        raise RecipeError("teacher.weights", expected, config.teacher.weights)
 
 
 def _check_teacher(config: GenerationConfig) -> None:

@@ -1,5 +1,6 @@
 """What tables 2 and 3, of detection, share: their runs, their rows and their picture."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def finding(study: Study, paper: Sequence[Mapping[str, Any]]) -> Finding:
             gain = plus_minus(difference, signed=True)
             sentences.append(gain_in_words(comparison, method, over=over))
         figures["methods"][method.name] = found
-        of_teacher = "" if method is over else f"{100 * method.teacher:.2f}"
+        of_teacher = "" if method is over or math.isnan(method.teacher) else f"{100 * method.teacher:.2f}"
         rows.append([method.name, plus_minus(method.estimate(name)), gain, _ap50(method), of_teacher])
     if study.config.data.name == "coco":
         rows += [[f"published: {row['name']}", f"{row['ap']}", "", "", row["source"]] for row in paper]

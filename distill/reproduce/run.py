@@ -44,7 +44,7 @@ def reproduce(
     opened = RunFolder(folder / name, f"{run_config(experiment.task, config)}reproduce: {json.dumps({name: listed})}\n")
     # Of a launcher's processes, which all train, the first one writes.
     if is_first_process():
-        opened.open(resume=resume)
+        opened.claim(resume=resume)
     comparison = run_all(
         experiment.task, recipe, config, entries, range(seeds), folder, command=command, executor=executor
     )

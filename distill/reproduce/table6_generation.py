@@ -1,5 +1,6 @@
 """Table 6 for generation: projector × normalisation at the least fraction, and what whitening changes."""
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -71,10 +72,11 @@ def _said(cell: tuple[str, str]) -> str:
 
 
 def _spectra(study: Study) -> dict[str, Tensor]:
-    """Return the spectrum of the teacher's features of the images that are learnt from, before and after whitening."""
+    """Return the spectrum of the teacher's features of the images that the grid learns from, and of them whitened."""
     config = study.config
     alone = Processes(device=config.device, is_alone=True)
-    train, _ = real_images(config.data, seed=study.comparison.seeds[0])
+    learnt = replace(config.data, fraction=_fraction(config))
+    train, _ = real_images(learnt, seed=study.comparison.seeds[0])
     encoder = encoder_of(config, train, study.folder / TEACHER, alone)
     batches = (batch["pixels"].to(config.device) for batch in train.evaluation(config.data.batch_size))
     features = torch.cat([encoder(pixels) for pixels in batches]).cpu()

@@ -17,6 +17,7 @@ from distill.distilled import Distilled, paired
 from distill.models import Backbone
 from distill.processes import Processes
 from distill.tasks.classification import Classification
+from distill.teacher import taught_by
 
 # Images in one forward pass: the attention of a DeiT-S at 224 px is 1.4 GB for them; no result depends on it.
 _PART = 128
@@ -77,6 +78,8 @@ def load(config: ClassificationConfig, folder: Path, teacher_folder: Path) -> Tr
 
     Raises: CheckpointError, RunFolderError.
     """
-    prepared = Classification.prepare(config, teacher_folder, Processes(device=config.device, is_alone=True))
+    alone = Processes(device=config.device, is_alone=True)
+    # Also a run that learned nothing from the teacher is looked at beside it.
+    prepared = Classification(config, taught_by(config, teacher_folder, alone), alone)
     load_weights(prepared.module, folder)
     return Trained(config, prepared.distilled.eval(), prepared.test)

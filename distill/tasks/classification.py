@@ -141,8 +141,10 @@ class Classification(ExportableTask):
 
     @classmethod
     def prepare(cls, config: ClassificationConfig, teacher_folder: Path, processes: Processes) -> "Classification":
+        if config.alpha == 0 and config.gamma == 0:
+            return cls(config, _know_nothing(config), processes)
         teacher = taught_by(config, teacher_folder, processes)
-        if not config.teacher.cache or (config.alpha == 0 and config.gamma == 0):
+        if not config.teacher.cache:
             return cls(config, teacher, processes)
         train, _ = data.load(config.data)
         teacher.to(processes.device)
@@ -151,8 +153,12 @@ class Classification(ExportableTask):
 
     @classmethod
     def untaught(cls, config: ClassificationConfig) -> "Classification":
-        teacher = build(config.teacher, data.load(config.data)[0], "")
-        return cls(config, teacher, Processes(device=config.device, is_alone=True))
+        return cls(config, _know_nothing(config), Processes(device=config.device, is_alone=True))
+
+
+def _know_nothing(config: ClassificationConfig) -> Backbone:
+    """Return the teacher as it is before anyone taught it."""
+    return build(config.teacher, data.load(config.data)[0], "")
 
 
 def _share(batches: Batches, processes: Processes) -> Batches:

@@ -18,13 +18,15 @@ from distill.detection.distilled import Distilled, Supervised
 from distill.detection.evaluation import evaluate
 from distill.detection.models import Detector, build, from_pretrained, save
 from distill.detection.models.graph import as_graph
+from distill.errors import RecipeError
 from distill.graph import Graph
 from distill.metric import Metric
-from distill.models.folder import CONFIG
+from distill.models.folder import CONFIG, read_config
 from distill.processes import Processes
-from distill.projector import Projector
+from distill.projector import Projectors
 from distill.task import ExportableTask, Task, seeded
 from distill.teacher import TRAINED_HERE, Training, taught
+from distill.validation import check_parts
 
 AP = Metric("ap", "AP", is_share=True)
 # What a teacher doesn't depend on: how many images its student sees, and how many processes read files.
@@ -47,6 +49,7 @@ class Detection(ExportableTask):
         self.settings, self.device = config, processes.device
         self.judged = _Judged(test, config.data, processes)
         self.batches = _Shared(_some(train, config.data.images, config.seed), config.data, config.seed, processes)
+        check_parts(config, "data.images", len(self.indices(0)))  # batches are smaller where images are fewer
         with seeded(config.seed):
             student = build(config.student.name, train.classes, weights=config.student.weights)
         if config.scale.checkpointing:
@@ -74,8 +77,8 @@ class Detection(ExportableTask):
         return self.batches.indices(step)
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
-        projectors = self.distillation.projectors if isinstance(self.distillation, Projected) else []
-        return {"student": [self.student], "teacher": [self.teacher], "projector": list(projectors)}
+        projectors = [self.distillation.projectors] if isinstance(self.distillation, Projected) else []
+        return {"student": [self.student], "teacher": [self.teacher], "projector": projectors}
 
     def undecayed(self) -> list[nn.Parameter]:
         found = self.distillation.affine() if isinstance(self.distillation, Projected) else []
@@ -83,9 +86,8 @@ class Detection(ExportableTask):
 
     def evaluate(self) -> dict[str, float]:
         figures = self.judged(self.student)
-        projectors = self.distillation.projectors if isinstance(self.distillation, Projected) else []
-        defects = [each.defect() for each in projectors if isinstance(each, Projector)]
-        return {**figures, "defect": max(defects)} if defects else figures
+        projectors = self.distillation.projectors if isinstance(self.distillation, Projected) else None
+        return {**figures, "defect": projectors.defect()} if isinstance(projectors, Projectors) else figures
 
     def save(self, folder: Path) -> None:
         save(self.settings.student.name, self.student, folder)
@@ -166,8 +168,12 @@ def _teacher(config: DetectionConfig, classes: int) -> Detector:
     name, weights = config.teacher.name, config.teacher.weights
     if weights == TRAINED_HERE:
         return build(name, classes)
-    # A folder says itself how many classes it has: published ones have COCO's 91.
-    return from_pretrained(weights) if (Path(weights) / CONFIG).exists() else build(name, classes, weights=weights)
+    if not (Path(weights) / CONFIG).exists():
+        return build(name, classes, weights=weights)
+    found = read_config(Path(weights)).get("model", name)
+    if found != name:
+        raise RecipeError("teacher.name", f"{found}, whose weights lie in {weights}", name)
+    return from_pretrained(weights)  # it says itself how many classes it has: published ones have COCO's 91
 
 
 class _Shared:
@@ -182,8 +188,10 @@ class _Shared:
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         batch = self._batches[step]
         # One number an image, so that every part of a slice sums up to its share, and losses add up to the whole's.
+        count = len(batch["index"])
         objects = self._processes.mean((batch["labels"] >= 0).sum(1).float().mean())
-        return {**batch, "objects": objects.expand(len(batch["index"]))}
+        # One object at least a whole batch, so that a batch without any has a loss too.
+        return {**batch, "objects": objects.clamp(min=1 / (count * self._processes.world)).expand(count)}
 
 
 class _Judged:

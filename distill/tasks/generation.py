@@ -1,7 +1,6 @@
 """Generation: a GAN learns from few images, its discriminator from a frozen teacher too."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from distill.data import Source
+from distill.errors import RecipeError
 from distill.generation import distillation, game_rules, methods, teachers, validation
 from distill.generation.config import GenerationConfig
 from distill.generation.data import real_images, source_keys, write_names
 from distill.generation.encoders import Encoder
 from distill.generation.extractors import Extractor, spread
 from distill.generation.game import CHANCES, Game
-from distill.generation.metrics import judge
+from distill.generation.metrics import check_counts, judge
 from distill.generation.models import Discriminator, Generator, build
 from distill.generation.pictures import between, save_grid
 from distill.generation.turns import DiscriminatorTurn, GeneratorTurn
@@ -47,11 +47,14 @@ class Generation(RecipeTask):
     # The last weights of a game go up and down; published figures are the average's.
     is_average_judged = True
 
-    def __init__(self, config: GenerationConfig, encoder: Encoder, judge_folder: Path | None, processes: Processes):
+    def __init__(
+        self, config: GenerationConfig, encoder: Encoder | None, judge_folder: Path | None, processes: Processes
+    ):
         self.settings, self.processes, self._judge_folder = config, processes, judge_folder
         train, reference = real_images(config.data, seed=config.seed, reference=config.metrics.reference)
         train, self.reference = (images.to(str(processes.device)) for images in (train, reference))
         self.train = train
+        self._check_images()
         batches = train.batches(config.data.batch_size, config.seed, source_keys(config.data))
         self.batches = batches if processes.world == 1 else batches.shard(processes.rank, processes.world)
         self.classes = train.classes if config.game.conditional else 0
@@ -148,26 +151,35 @@ class Generation(RecipeTask):
 
     @classmethod
     def teacher_of(cls, config: GenerationConfig) -> str:
-        # The judge lies beside the teacher, and is made from the data too.
-        return str((asdict(config.teacher), asdict(config.metrics), config.data.name, config.data.path, config.device))
+        # The judge lies beside the teacher, and is made from the same images.
+        return teachers.recipe_of(config)
 
     @classmethod
     def prepare(cls, config: GenerationConfig, teacher_folder: Path, processes: Processes) -> "Generation":
+        teachers.check_judge(config)
         train, _ = real_images(config.data, seed=config.seed)
-        encoder = (
-            teachers.encoder_of(config, train, teacher_folder, processes)
-            if config.alpha > 0
-            else teachers.untaught(config, train)
-        )
-        task = cls(config, encoder, teacher_folder.with_name("judge"), processes)
+        encoder = teachers.encoder_of(config, train, teacher_folder, processes) if config.alpha > 0 else None
+        judge_folder = teacher_folder.with_name(f"judge{teacher_folder.name.removeprefix('teacher')}")
+        task = cls(config, encoder, judge_folder, processes)
         processes.first(task.train_judge)
         return task
 
     @classmethod
     def untaught(cls, config: GenerationConfig) -> "Generation":
         train, _ = real_images(config.data, seed=config.seed)
-        alone = Processes(device=config.device, is_alone=True)
-        return cls(config, teachers.untaught(config, train), None, alone)
+        encoder = teachers.untaught(config, train) if config.alpha > 0 else None
+        return cls(config, encoder, None, Processes(device=config.device, is_alone=True))
+
+    def _check_images(self) -> None:
+        """Raise RecipeError or MetricError for too few images or classes, before anything is trained."""
+        config = self.settings
+        validation.check_classes(config, self.train.classes)
+        size, parts = config.data.batch_size, config.scale.devices * config.scale.accumulate
+        if min(size, len(self.train)) % parts:
+            few = f"at most the {len(self.train)} images that are learnt from, a multiple of {parts} parts"
+            raise RecipeError("data.batch_size", few, size)
+        samples = config.metrics.samples
+        check_counts(min(len(self.reference), samples), samples, config.metrics)
 
     @cached_property
     def _extractor(self) -> Extractor:
@@ -220,11 +232,11 @@ class Generation(RecipeTask):
 
 
 def _game(
-    config: GenerationConfig, generator: Generator, discriminator: Discriminator, encoder: Encoder, train: Source
+    config: GenerationConfig, generator: Generator, discriminator: Discriminator, encoder: Encoder | None, train: Source
 ) -> Game:
-    texts = None
-    if config.alpha > 0 and config.distillation == "kd_dlgan":
-        texts = teachers.texts_of(config, encoder, train)
+    if encoder is None:
+        return Game(config.game, generator, discriminator, None, None)
+    texts = teachers.texts_of(config, encoder, train) if config.distillation == "kd_dlgan" else None
     # A stream of its own: whatever the distillation draws, every method's networks start from the same weights.
     with seeded(config.seed + 1):
         taught = distillation.build(config, discriminator.feature_dim, encoder.dim, texts=texts)

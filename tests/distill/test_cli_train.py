@@ -69,11 +69,14 @@ def test_a_recipe_of_ones_own_is_a_path(tmp_path: Path, capsys: pytest.CaptureFi
         (["train", "classification", "--seed", "-3"], ["seed", "-3"]),
         (["train", "classification", "--budget", "days:3"], ["days:3", "steps:N"]),
         (["train", "classification", "--device", "abacus"], ["device", "abacus"]),
+        (["train", "classification", "--device", "meta"], ["device", "meta"]),
+        (["train", "classification", "--device", "cpu:1"], ["device", "cpu:1"]),
         (["train", "classification", "--student.patch", "3"], ["student.patch", "3"]),
         (["train", "classification", "--data.labels_per_class", "500"], ["data.labels_per_class", "500"]),
         (["train", "classification", "--data.name", "mnist"], ["data.name", "mnist", "digits"]),
         (["evaluate", "/nonexistent"], ["/nonexistent"]),
         (["evaluate", "run", "--gama"], ["--gama"]),
+        (["sample", "run", "--out", "grid"], ["grid", ".png"]),
     ],
 )
 def test_a_wrong_word_gives_one_sentence_and_exit_code_2(
@@ -121,6 +124,20 @@ def test_ctrl_c_says_how_to_go_on_and_exits_with_130(
         assert train("--run", str(tmp_path / "run")) == 130
     assert_one_sentence(capsys, "step 7", "--resume", str(tmp_path / "run"))
     assert train("--run", str(tmp_path / "run"), "--resume") == 0
+
+
+def test_ctrl_c_outside_of_training_says_how_to_go_on_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*rest: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("distill.cli.train.train", interrupted)
+    monkeypatch.setattr("distill.cli.evaluate.read_summary", interrupted)
+    assert train("--run", "run") == 130
+    assert_one_sentence(capsys, "interrupted; the same command with --resume goes on")
+    assert cli.main(["evaluate", "run"]) == 130
+    assert capsys.readouterr().err == "distill: interrupted\n"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["evaluate", "--help"]])

@@ -10,16 +10,20 @@ from typing import Any
 import pytest
 from small_runs import SMALL, Killed, small
 
-from distill import cli, tuning
+from distill import cli, lock, tuning
 from distill import compare as comparing
+from distill import train as training
 from distill.checkpoint import load, paths
 from distill.compare import compare
-from distill.errors import NonFiniteLossError
+from distill.errors import CollapsedRunError, DataError, JobsError, NonFiniteLossError, RunFolderError
 from distill.executors.local import Local
 from distill.grid import Entry, parse
 from distill.jobs import Job
+from distill.lock import locked
 from distill.report.table import table
 from distill.results import BASELINE, Comparison
+from distill.run_folder import RunFolder
+from distill.schedule import Schedule
 
 COMPARE = ["compare", "classification", "--recipe", "digits", *SMALL, "--workers", "1"]
 WORDS = [*COMPARE, "--parameterisation", "cayley,riemannian"]
@@ -40,6 +44,7 @@ def figures(folder: Path) -> dict[str, list[tuple[float, float]]]:
 def test_every_method_has_every_seed_and_the_page_shows_all(finished: Path) -> None:
     assert list(figures(finished)) == ["no distillation", "linear", "cayley", "riemannian"]
     assert {len(runs) for runs in figures(finished).values()} == {2}
+    assert not (finished / "checkpoints").exists(), "a comparison has none of its own"
     page = (finished / "report.html").read_text()
     assert all(name in page for name in figures(finished))
     assert len((finished / "comparison.csv").read_text().splitlines()) == 1 + 4 * 2
@@ -62,6 +67,20 @@ def test_an_interrupted_comparison_resumes_to_the_same_figures(finished: Path, t
     assert cli.main([*WORDS, "--seeds", "2", "--latex", "--run", str(copy), "--resume"]) == 0
     assert figures(copy) == figures(finished)
     assert (copy / "table.tex").read_text().splitlines()[1:] == lines[1:]
+
+
+def test_another_comparison_is_told_by_what_differs(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*WORDS, "--seeds", "3", "--run", str(finished), "--resume"]) == 2
+    assert "('seeds: [0, 1]', now 'seeds: [0, 1, 2]')" in capsys.readouterr().err
+
+
+def test_a_comparison_that_begins_where_another_one_does_leaves_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "locked", lambda folder, *, patience=0: locked(folder, patience=0))
+    with locked(tmp_path), pytest.raises(RunFolderError, match="is being written by process"):
+        small_comparison(tmp_path, "--projector", "linear")
+    assert [path.name for path in tmp_path.iterdir()] == [lock.LOCK]
 
 
 def small_comparison(folder: Path, *keys: str, tunes_rate: bool = False, resume: bool = False) -> Comparison:
@@ -111,22 +130,38 @@ def test_rates_are_tuned_within_a_run_s_budget_and_a_killed_tuning_comes_to_the_
     assert table(again).rows == table(whole).rows
 
 
-def test_a_rate_that_diverges_is_out_and_ties_go_to_the_recipe_s_own(
+@pytest.mark.parametrize(
+    "error", [NonFiniteLossError(3, {"loss": float("nan")}, [1], None), CollapsedRunError(3, "a silent player", None)]
+)
+def test_a_rate_that_diverges_is_out_for_good_and_ties_go_to_the_recipe_s_own(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fitted(task: Any, schedule: Schedule, run: RunFolder, processes: Any) -> dict[str, Any]:
+        if schedule.optimiser.lr > 0.05:
+            raise error
+        summary = {"accuracy": 0.5, "steps": 1, "train_seconds": 1.0}
+        run.finish(summary)
+        return summary
+
+    entry, teachers = Entry("linear", {}), {"linear": tmp_path / "teacher"}
+    for fit in (fitted, None):  # the second time everything is known
+        monkeypatch.setattr(training, "fit", fit)
+        found = tuning.tune("classification", small(), [entry], 5, tmp_path, teachers, Local(workers=1))["linear"]
+        assert found.rate == small().optimiser.lr
+        assert [trial.rate for trial in found.trials if trial.value != trial.value] == [0.1]
+        assert [trial.rate for trial in found.trials[-2:]] == [0.01, 0.0316228]
+
+
+def test_a_trial_that_fails_for_another_reason_stops_the_tuning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def trained(task: str, config: Any, folder: Path, **rest: Any) -> dict[str, Any]:
-        if config.optimiser.lr > 0.05:
-            raise NonFiniteLossError(3, {"loss": float("nan")}, [1], None)
-        return {"accuracy": 0.5, "steps": 1, "train_seconds": 1.0}
+    def refused(*rest: Any) -> None:
+        raise DataError("there", "images", "none", cure="look")
 
-    monkeypatch.setattr("distill.executors.work.train", trained)
-    monkeypatch.setattr("distill.executors.work.teach", lambda *rest: None)
-    monkeypatch.setattr(tuning, "train", trained)
+    monkeypatch.setattr(training, "fit", refused)
     entry, teachers = Entry("linear", {}), {"linear": tmp_path / "teacher"}
-    found = tuning.tune("classification", small(), [entry], 5, tmp_path, teachers, Local(workers=1))["linear"]
-    assert found.rate == small().optimiser.lr
-    assert [trial.rate for trial in found.trials if trial.value != trial.value] == [0.1]
-    assert [trial.rate for trial in found.trials[-2:]] == [0.01, 0.0316228]
+    with pytest.raises(JobsError, match=r"expected 5 finished runs, got 0.*\n.*expected images, got none"):
+        tuning.tune("classification", small(), [entry], 5, tmp_path, teachers, Local(workers=1))
 
 
 def test_teachers_that_differ_have_folders_of_their_own(tmp_path: Path) -> None:

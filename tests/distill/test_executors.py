@@ -17,6 +17,8 @@ from distill.errors import JobsError, RunFolderError
 from distill.executors import machine
 from distill.executors.executor import execute
 from distill.executors.local import Local
+from distill.executors.pool import Pool
+from distill.executors.slot import Slot, WorkerDiedError
 from distill.executors.watch import Watch
 from distill.executors.work import Work, in_two_waves, teachers
 from distill.lock import locked
@@ -123,7 +125,7 @@ def test_a_machine_has_room_for_what_fits_its_cores(
     flags: list[str], cores: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "_cores", lambda: cores)
-    assert machine.room(small(*flags)) == expected
+    assert machine.room([small(*flags)]) == expected
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,38 @@ def test_a_machine_has_room_for_what_fits_its_gpus(
     device: str, devices: int, gpus: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus))))
-    assert machine.room(on(device, devices)) == expected
+    assert machine.room([on(device, devices)]) == expected
+
+
+def test_a_grid_that_varies_what_a_run_takes_has_room_for_the_most_demanding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_cores", lambda: 8)
+    one = small("--threads", "1")
+    assert machine.room([one, small("--threads", "3")]) == 2
+    assert machine.room([one, small("--threads", "1", "--budget", "wall:10s")]) == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    seen = machine.environments(2, [on("cuda", 1), on("cuda", 2)])
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in seen] == ["0,1", "0,1"]
+    # A run of several processes starts the others by this process's own command line: it needs a worker.
+    ways = []
+    monkeypatch.setattr("distill.executors.local.in_two_waves", lambda jobs, do: ways.append(do) or {})
+    several = [*jobs(tmp_path, 1), *jobs(tmp_path, 1, "--scale.devices", "2")]
+    Local(workers=1).run(several, tmp_path)
+    assert isinstance(ways[0].__self__, Pool)
+
+
+def test_every_run_s_last_words_have_a_file_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(slot: Slot) -> None:
+        raise WorkerDiedError("was killed by SIGKILL", "last words")
+
+    monkeypatch.setattr(Slot, "start", die)
+    (job,) = jobs(tmp_path, 1)
+    several = [replace(job, folder=tmp_path / "tuning" / name / "best-5" / "lr-0.1") for name in ("cayley", "qr")]
+    with Pool(machine.environments(1, [job.config]), 0, tmp_path) as pool:
+        assert len(pool.perform([Work(each) for each in several])) == 2
+    logs = [f"tuning-{name}-best-5-lr-0.1.log" for name in ("cayley", "qr")]
+    assert sorted(path.name for path in (tmp_path / "failed").iterdir()) == logs
 
 
 def on(device: str, devices: int) -> Config:
@@ -144,16 +177,16 @@ def on(device: str, devices: int) -> Config:
 
 def test_each_worker_sees_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7,GPU-a")
-    seen = [each["CUDA_VISIBLE_DEVICES"] for each in machine.environments(3, on("cuda", 2))]
+    seen = [each["CUDA_VISIBLE_DEVICES"] for each in machine.environments(3, [on("cuda", 2)])]
     assert seen == ["4,5", "6,7", "4,5"]
 
 
 def test_workers_share_the_cores_where_a_recipe_leaves_threads_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert {each["OMP_NUM_THREADS"] for each in machine.environments(3, small("--threads", "0"))} == {"2"}
+    assert {each["OMP_NUM_THREADS"] for each in machine.environments(3, [small("--threads", "0")])} == {"2"}
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert {each["OMP_NUM_THREADS"] for each in machine.environments(3, small("--threads", "0"))} == {"5"}
+    assert {each["OMP_NUM_THREADS"] for each in machine.environments(3, [small("--threads", "0")])} == {"5"}
 
 
 @pytest.mark.parametrize("slots", [1, 2, 7])

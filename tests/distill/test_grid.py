@@ -74,6 +74,16 @@ def test_an_entry_s_keys_make_its_config_of_the_shared_one() -> None:
     assert losses["srd · width 64"] == "logsum"
 
 
+def test_entries_have_folders_of_their_own_whose_names_any_file_system_takes() -> None:
+    assert [Entry(name, {}).slug for name in ("no distillation", "alpha 1.5 · width 32", "lr 1e+3")] == [
+        *("no-distillation", "alpha-1.5---width-32", "lr-1e+3")
+    ]
+    alike = ["lr 1e-3", "lr 1e+3", "path a/b", "path a-b", "path ä", "path ö", "p" * 300, "p" * 301, "ä" * 300]
+    slugs = [Entry(name, {}).slug for name in alike]
+    assert len({*slugs}) == len(slugs)
+    assert all(slug.isascii() and "/" not in slug and len(slug) < 128 for slug in slugs)
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [

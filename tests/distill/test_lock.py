@@ -65,6 +65,12 @@ def test_a_folder_that_was_never_locked_is_free(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing").exists()
 
 
+def test_a_folder_that_cannot_be_locked_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / lock.LOCK).mkdir()
+    with pytest.raises(RunFolderError, match=r"can't be locked \(Is a directory\); mend"), locked(tmp_path):
+        pass
+
+
 def test_a_run_is_not_trained_twice_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run").mkdir()
     monkeypatch.setattr(lock, "locked", lambda folder, *, patience: locked(folder, patience=0))

@@ -199,6 +199,27 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
             RunFolder(path, "toy: 1\n").open(resume=False)
 
 
+def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="name too long"):
+        RunFolder(tmp_path / ("n" * 300), "toy: 1\n").open(resume=False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    said = r"can't be written \(No space left on device\).*--resume"
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(RunFolderError, match=said):
+        run.log({"step": 1})
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / ".summary.json.tmp").symlink_to("/dev/full")
+    with pytest.raises(RunFolderError, match=said):
+        fit(Toy(), SCHEDULE, run, Processes())
+    (tmp_path / ".summary.json.tmp").unlink()
+    fit(Toy(), SCHEDULE, opened(tmp_path), Processes())
+    assert len(figures(tmp_path)) == 4
+
+
 @pytest.mark.parametrize("name", projector.names())
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_every_projector_trains_in_every_precision(name: str, precision: str, tmp_path: Path) -> None:

@@ -57,6 +57,11 @@ def test_a_config_knows_the_method_that_it_is(name: str) -> None:
     assert methods.name_of(small("--projector", "mlp", "--loss", "mse")) == "own"
 
 
+def test_without_distillation_no_teacher_is_trained(tmp_path: Path) -> None:
+    run_small(tmp_path / "run", "--method", "none")
+    assert not (tmp_path / "teacher").exists()
+
+
 def test_an_unknown_method_is_refused_with_the_names() -> None:
     with pytest.raises(RecipeError, match="one of ensemble, hard, linear, mlp, none, simkd, soft, srd, vkd"):
         small("--method", "vdk")

@@ -7,6 +7,7 @@ from torch import nn
 import stiefel
 from distill import FeatureDistillation, Projector, projector
 from distill.errors import WidthError
+from distill.projector import Projectors, Separate
 
 EPS = torch.finfo(torch.float32).eps
 BY = stiefel.names()
@@ -63,6 +64,33 @@ def test_autocast_leaves_the_point_in_float32(by: str) -> None:
     assert matrix.dtype == torch.float32
     assert stiefel.residual_in_eps(matrix.T) <= 30
     assert projected.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("widths", [(24, 40), (24, 24), (24, 10)], ids=str)
+@pytest.mark.parametrize("by", BY)
+def test_a_batch_of_projectors_is_and_learns_what_each_alone_would(by: str, widths: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    together = Projectors(3, *widths, by=by)
+    torch.manual_seed(0)
+    apart = Separate(Projector(*widths, by=by) for _ in range(3))
+    features = torch.randn(3, 32, 24)
+    wanted = torch.randn(3, 32, widths[1])
+    for each in (together, apart):
+        optimiser = stiefel.optim.build(each, "sgd", lr=0.1)
+        for _ in range(3):
+            optimiser.zero_grad()
+            (torch.stack(each(features.unbind())) - wanted).square().mean().backward()
+            optimiser.step()
+    assert max(each.defect() for each in apart) == pytest.approx(together.defect(), abs=30 * 40 * EPS)
+    # Rounding of a batched product is its own; three steps of 0.1 carry it along.
+    difference = torch.stack(together(features.unbind())) - torch.stack(apart(features.unbind()))
+    assert difference.abs().max() <= 100 * 40 * EPS
+
+
+@pytest.mark.parametrize("name", projector.names())
+def test_several_projectors_map_each_to_the_teachers_width(name: str, features: torch.Tensor) -> None:
+    found = projector.build_several(name, 2, 24, 40)([features, features[:7]])
+    assert [tuple(each.shape) for each in found] == [(32, 40), (7, 40)]
 
 
 @pytest.mark.parametrize("name", projector.names())

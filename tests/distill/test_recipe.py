@@ -105,6 +105,11 @@ def test_a_parameterisation_may_be_a_module_and_class() -> None:
     assert load("--parameterisation", reference).parameterisation == reference
 
 
+def test_a_config_without_a_task_is_a_teachers_own() -> None:
+    with pytest.raises(RecipeFileError, match=r"run/teacher.*names no task.*give the folder of the run"):
+        recipe_files.parse("data:\n  name: digits\n", "run/teacher")
+
+
 @pytest.mark.parametrize(
     ("key", "names"),
     [
@@ -170,6 +175,20 @@ def test_a_file_that_is_no_recipe_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeFileError) as caught:
         recipe_files.load("classification", written(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("data: {}\n", "it names no task, as a teacher's doesn't; give the folder of a student's run"),
+        ("task: classification\ncompare: {}\n", "what compare was asked for; give one of the folders in runs/"),
+        ("task: classification\nreproduce: {}\n", "what reproduce was asked for; give one of the folders in runs/"),
+    ],
+)
+def test_a_folder_that_is_no_student_s_run_is_told_apart(text: str, part: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(RecipeFileError, match=part):
+        recipe_files.read(tmp_path / "config.yaml")
 
 
 def test_a_missing_recipe_lists_the_known_ones() -> None:

@@ -119,6 +119,7 @@ def test_an_experiment_killed_in_the_middle_resumes_to_the_same_figures(
         (["table1", "--seeds", "0"], ["--seeds"]),
         *((["table1", f"--{key}", "x"], [f"--{key}", "varies"]) for key in EXPERIMENTS["table1"].varied),
         *((["table4", f"--{key}", "x"], [f"--{key}", "varies"]) for key in EXPERIMENTS["table4"].varied),
+        (["table4", "--fraction", "0.2"], ["--data.fraction", "varies"]),
     ],
 )
 def test_a_wrong_word_gives_one_sentence_and_leaves_nothing_behind(

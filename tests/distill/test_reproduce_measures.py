@@ -2,10 +2,12 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from small_runs import run_small, small
 from torch import Tensor, nn
 
 from distill.errors import RecipeError
@@ -15,6 +17,7 @@ from distill.reproduce.attention import agreement, attention_distance, attention
 from distill.reproduce.fig6 import kept_after_shift
 from distill.reproduce.measured import Measured
 from distill.reproduce.redundancy import correlation, mean_correlation, singular_values
+from distill.reproduce.trained import load
 from distill.spectrum import effective_rank, spectrum
 
 EPS = torch.finfo(torch.float32).eps
@@ -127,6 +130,15 @@ def test_a_decision_that_ignores_places_survives_a_shift_and_one_that_reads_a_co
 
     assert kept_after_shift(lambda images: torch.tensor([[1.0, 0.0]]).expand(len(images), -1), pixels) == 1
     assert kept_after_shift(by_corner, pixels) == 0
+
+
+def test_a_run_without_distillation_is_looked_at_beside_the_teacher_of_the_others(tmp_path: Path) -> None:
+    loaded = []
+    for method in ("vkd", "none"):
+        run_small(tmp_path / method, "--method", method)
+        loaded.append(load(small("--method", method), tmp_path / method, tmp_path / "teacher").teacher.state_dict())
+    trained, beside = loaded
+    assert all(torch.equal(value, beside[name]) for name, value in trained.items())
 
 
 def test_measured_quantities_are_compared_by_seed_and_only_as_far_as_the_seeds_tell() -> None:

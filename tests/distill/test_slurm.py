@@ -89,12 +89,13 @@ def test_what_is_missing_is_said_and_lines_keep_their_places(tmp_path: Path) -> 
 def test_a_run_asks_for_what_it_needs(tmp_path: Path) -> None:
     (job,) = jobs(tmp_path, 1, "--threads", "3")
     two = replace(job, config=replace(job.config, device="cuda", scale=Scale(devices=2)))
-    for each, expected in [
-        (job, {"ntasks=1", "cpus-per-task=3"}),
-        (two, {"ntasks=2", "cpus-per-task=3", "gpus-per-node=2"}),
+    less = replace(job, config=replace(job.config, threads=1))
+    for several, expected in [
+        ([job], {"ntasks=1", "cpus-per-task=3"}),
+        ([less, two], {"ntasks=2", "cpus-per-task=3", "gpus-per-node=2"}),
     ]:
         with pytest.raises(PendingRunsError):
-            Slurm().run([each], tmp_path)
+            Slurm().run(several, tmp_path)
         script = (tmp_path / "slurm" / "array.sh").read_text().splitlines()
         assert expected <= {line.removeprefix("#SBATCH --") for line in script}
 

@@ -30,7 +30,7 @@ LONGER = ["--budget", "steps:60", "--evaluations", "30"]
 
 @contextmanager
 def pool(folder: Path, workers: int = 1, retries: int = 2) -> Iterator[Pool]:
-    with Pool(machine.environments(workers, small("--threads", "1")), retries, folder) as made:
+    with Pool(machine.environments(workers, [small("--threads", "1")]), retries, folder) as made:
         yield made
 
 

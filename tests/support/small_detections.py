@@ -23,7 +23,8 @@ def flags() -> list[str]:
     """Return the recipe flags of a small run."""
     return [
         *("--budget", "steps:4", "--evaluations", "2", "--data.batch_size", "4", "--data.path", str(few_scenes())),
-        *("--teacher.budget", "steps:2", "--teacher.name", "vidt_micro", "--data.images", "16"),
+        *("--teacher.budget", "steps:2", "--teacher.name", "vidt_micro", "--student.name", "vidt_micro"),
+        *("--data.images", "16"),
     ]
 
 

@@ -14,11 +14,12 @@ CLASSES = 10
 
 
 @cache
-def detector(width: int = 16, *, queries: int = 4, seed: int = 0) -> Detector:
+def detector(width: int = 16, *, queries: int = 4, patch: int = 4, seed: int = 0) -> Detector:
     """Return an untrained detector of so many channels and queries, in evaluation mode."""
     config = VidtConfig(
         *(8, (1, 1, 1, 1), (1, 1, 1, 1)),
         window=2,
+        patch=patch,
         queries=queries,
         width=width,
         neck_layers=1,

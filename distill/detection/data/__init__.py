@@ -5,7 +5,7 @@ from importlib import import_module
 
 from distill.detection.config import DetectionData
 from distill.detection.data.annotations import Annotations
-from distill.errors import RecipeError
+from distill.errors import DataError, RecipeError
 
 __all__ = ["DATASETS", "Annotations", "edge", "load"]
 
@@ -21,11 +21,16 @@ def load(data: DetectionData) -> tuple[Annotations, Annotations]:
     """Return the (training, held-out) images of a data set.
 
     Raises: RecipeError with the valid names or with a key that this data set can't follow; DataError where the files
-    aren't what the data set promises.
+    aren't what the data set promises, or where not one object is left to learn from or to be judged by.
     """
     if data.name not in DATASETS:
         raise RecipeError("data.name", f"one of {', '.join(DATASETS)}", data.name)
-    return import_module(DATASETS[data.name]).load(data)
+    parts = import_module(DATASETS[data.name]).load(data)
+    for part in parts:
+        if part.crowds.all():
+            got = "; ".join(part.left_out()) or "none"
+            raise DataError(part.folder, "objects that are no crowds", got, cure="mend its annotations")
+    return parts
 
 
 def edge(data: DetectionData) -> int:

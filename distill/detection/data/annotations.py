@@ -71,10 +71,14 @@ class Annotations:
             crowds=self.crowds[objects],
         )
 
+    def left_out(self) -> list[str]:
+        """Return what was left out, a reason each."""
+        return [f"{count} {reason}, such as {example}" for reason, (count, example) in self.faults.items()]
+
     def report(self) -> None:
         """Warn of what was left out, one line a reason."""
-        for reason, (count, example) in self.faults.items():
-            _LOG.warning("%s: left out %d %s, such as %s", self.folder, count, reason, example)
+        for said in self.left_out():
+            _LOG.warning("%s: left out %s", self.folder, said)
 
 
 def read(path: Path, folder: Path, *, categories: Sequence[tuple[int, str]] | None = None) -> Annotations:
@@ -177,7 +181,8 @@ class _Reader:
             try:
                 number, category = int(entry["image_id"]), int(entry["category_id"])
                 left, top, width, height = box = [float(each) for each in entry["bbox"]]
-                area, is_crowd = float(entry.get("area", width * height)), bool(entry.get("iscrowd", 0))
+                area = width * height if entry.get("area") is None else float(entry["area"])
+                is_crowd = bool(int(entry.get("iscrowd") or 0))  # some tools write "0"
             except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
                 self._fault("objects without an image, a category or a box of four numbers", repr(entry))
                 continue

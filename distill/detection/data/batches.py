@@ -34,7 +34,7 @@ class Batches:
         wide = (annotations.sizes[:, 0] > annotations.sizes[:, 1]).astype(np.uint8)
         groups = wide.tobytes() if 0 < wide.sum() < len(wide) else b""
         order = Order(len(annotations), data.batch_size, seed, groups=groups)
-        self._order = order if world == 1 else order.shard(rank, world)
+        self._order = order if world == 1 else order.shard(rank, world, together=1)
         self._annotations = annotations
         self._reader = _Reader(annotations, self._order, data, edge, device)
 
@@ -66,19 +66,14 @@ def evaluation(
     """Yield every image that can be decoded once, without augmentation, as batches of up to `size`.
 
     Images of like shape come together, so that there is little padding.
-    Raises: DataError if none can be decoded.
     """
     shape = annotations.sizes[:, 0] / annotations.sizes[:, 1]
     ordered = annotations.subset(np.argsort(shape, kind="stable"))
     reader = _Reader(ordered, InOrder(len(ordered), size), data, edge, device, is_training=False)
-    count = 0
     for step in range(-(-len(ordered) // size)):
         batch = reader[step]
-        count += len(batch["index"])
         if len(batch["index"]):
             yield batch
-    if len(ordered) and not count:
-        raise broken_data(data.path, reader.skipped)
 
 
 class _Reader:

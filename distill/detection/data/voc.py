@@ -27,7 +27,8 @@ def convert(roots: Sequence[Path], out: Path, parts: Mapping[str, str]) -> dict[
     from 1 and to the last pixel, become (left, top, width, height) from 0. Objects that VOC calls difficult become
     crowds: not trained on, and neither hit nor missed in the evaluation.
 
-    Raises: DataError if no root has a part's list, or the files can't be written.
+    Raises: DataError if no root has a part's list, it is no text or names no image that is annotated, or the files
+    can't be written.
     """
     faults: Counter[str] = Counter()
     for part, listed in parts.items():
@@ -37,6 +38,9 @@ def convert(roots: Sequence[Path], out: Path, parts: Mapping[str, str]) -> dict[
             named = ", ".join(str(path) for _, path in lists)
             raise DataError(roots[0], f"the list {named}", "none", cure="name VOC's folders of a year, or another list")
         content = _content(found, out, faults)
+        if not content["images"]:
+            got = "; ".join(f"{count} {reason}" for reason, count in faults.items()) or "an empty one"
+            raise DataError(found[0][1], "a list of annotated images", got, cure="unpack Annotations beside it")
         try:
             (out / "annotations").mkdir(parents=True, exist_ok=True)
             write_atomically(out / "annotations" / f"{part}.json", json.dumps(content))
@@ -49,13 +53,15 @@ def _content(lists: Sequence[tuple[Path, Path]], out: Path, faults: Counter[str]
     images: list[dict[str, Any]] = []
     objects: list[dict[str, Any]] = []
     for root, path in lists:
-        for line in path.read_text(encoding="utf-8").splitlines():
+        # Without links on the way: `..` of one leads out of where it points to.
+        folder = os.path.relpath(root.resolve() / "JPEGImages", out.resolve())
+        for line in _lines(path):
             words = line.split()
             if not words:
                 continue
             try:
                 described = ElementTree.parse(root / "Annotations" / f"{words[0]}.xml").getroot()
-                name = os.path.relpath(root / "JPEGImages" / described.findtext("filename", f"{words[0]}.jpg"), out)
+                name = f"{folder}/{described.findtext('filename') or f'{words[0]}.jpg'}"
                 size = {side: int(described.findtext(f"size/{side}", "")) for side in ("width", "height")}
             except (OSError, ElementTree.ParseError, ValueError):
                 faults["images whose annotation is missing or broken"] += 1
@@ -69,6 +75,13 @@ def _content(lists: Sequence[tuple[Path, Path]], out: Path, faults: Counter[str]
                     objects.append({"id": len(objects) + 1, "image_id": len(images), **entry})
     categories = [{"id": number, "name": name} for number, name in enumerate(CATEGORIES, 1)]
     return {"images": images, "annotations": objects, "categories": categories}
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(path, "a list of images' names", str(error), cure="unpack it again") from error
 
 
 def _object(found: ElementTree.Element) -> dict[str, Any] | None:

@@ -12,7 +12,8 @@ from distill.detection.models.padding import resize, sine_positions
 
 
 class Body(nn.Module):
-    """Stages of blocks; after each, patches are merged four to one. [DET] tokens see patches in the last stage alone.
+    """Stages of blocks; after each, patches are merged four to one. [DET] tokens see patches in the last stage alone;
+    `once` is their batch's size before it: 1, or all images'.
 
     is_checkpointed: a block's insides are computed again in the backward pass.
     """
@@ -25,7 +26,7 @@ class Body(nn.Module):
         self.det_tokens = nn.Parameter(torch.empty(config.queries, widths[0]))
         self.det_positions = nn.Parameter(torch.empty(config.queries, config.width))
         self.stages = nn.ModuleList(Stage(config, stage) for stage in range(len(widths)))
-        self.patch = config.patch
+        self.patch, self.drop_path = config.patch, config.drop_path
         self.is_checkpointed = False
         _initialise(self)
 
@@ -35,8 +36,11 @@ class Body(nn.Module):
         """Return the levels, channels first, finest first, and the [DET] tokens."""
         filled = functional.pad(images, (0, -images.shape[-1] % self.patch, 0, -images.shape[-2] % self.patch))
         patches = self.norm(self.embed(filled).permute(0, 2, 3, 1))
+        # Before the last stage [DET] tokens see one another alone: unless blocks are skipped for some images, they are
+        # alike for all and computed once.
+        count = len(images) if self.training and self.drop_path > 0 else 1
         # Copies: torch's flop counter stumbles over views of weights that enter a module while gradients are off.
-        det, positions = self.det_tokens.repeat(images.shape[0], 1, 1), self.det_positions.repeat(1, 1, 1)
+        det, positions = self.det_tokens.repeat(count, 1, 1), self.det_positions.repeat(1, 1, 1)
         # The public code finds the last stage's mask by way of a map that is rounded down: so its weights learned it.
         coarse = 2 ** (len(self.stages) - 1)
         mask = resize(padding, (max(patches.shape[1] // coarse, 1), max(patches.shape[2] // coarse, 1)))
@@ -65,16 +69,17 @@ class Stage(nn.Module):
     def forward(
         self,
         patches: Float[Tensor, "batch h w dim"],
-        det: Float[Tensor, "batch queries dim"],
+        det: Float[Tensor, "once queries dim"],
         positions: Float[Tensor, "1 queries position_dim"],
         mask: Bool[Tensor, "batch _ _"],
         is_checkpointed: bool,
-    ) -> tuple[Float[Tensor, "batch h w dim"], Float[Tensor, "batch _ _ after"], Float[Tensor, "batch queries _"]]:
+    ) -> tuple[Float[Tensor, "batch h w dim"], Float[Tensor, "batch _ _ after"], Float[Tensor, "_ queries _"]]:
         """Return the patches as they are here, and both kinds of token for the next stage; after the last, the neck."""
         sight = None
         if self.is_last:
             padding = resize(mask, (patches.shape[1], patches.shape[2]))
             sight = Sight(sine_positions(padding, patches.shape[3]), padding)
+            det = det.expand(patches.shape[0], -1, -1)  # len() would tie an exported graph to one batch
         for block in self.blocks:
             arguments = (patches, det, positions, sight)
             is_kept = not (is_checkpointed and torch.is_grad_enabled())
@@ -99,10 +104,10 @@ class Block(nn.Module):
     def forward(
         self,
         patches: Float[Tensor, "batch h w dim"],
-        det: Float[Tensor, "batch queries dim"],
+        det: Float[Tensor, "once queries dim"],
         positions: Float[Tensor, "1 queries position_dim"],
         sight: Sight | None,
-    ) -> tuple[Float[Tensor, "batch h w dim"], Float[Tensor, "batch queries dim"]]:
+    ) -> tuple[Float[Tensor, "batch h w dim"], Float[Tensor, "once queries dim"]]:
         found = self.attention(self.norm_1(patches), self.norm_1(det) + self.det_position(positions), sight)
         patches, det = self._added(patches, det, found)
         return self._added(patches, det, (self.mlp(self.norm_2(patches)), self.mlp(self.norm_2(det))))
@@ -130,7 +135,7 @@ class Merge(nn.Module):
         # Column by column within a four, as Swin's weights expect.
         return self.reduce(self.norm(fours.permute(0, 1, 3, 4, 2, 5).flatten(3)))
 
-    def spread(self, det: Float[Tensor, "batch queries dim"]) -> Float[Tensor, "batch queries after"]:
+    def spread(self, det: Float[Tensor, "once queries dim"]) -> Float[Tensor, "once queries after"]:
         """Return [DET] tokens at the next stage's width."""
         return self.reduce(self.norm(det.repeat(1, 1, 4)))
 

@@ -31,11 +31,13 @@ class Detector(nn.Module, ABC):
     """A detector whose tokens can be distilled, as a student or a teacher.
 
     classes: of its heads. queries: boxes that it gives for each image. token_dim: width of [DET] tokens and levels.
+    stride: pixels from place to place of the finest level, twice as many in each that follows.
     """
 
     classes: int
     queries: int
     token_dim: int
+    stride: int
 
     @abstractmethod
     def forward(

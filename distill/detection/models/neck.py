@@ -1,6 +1,7 @@
 """ViDT's neck: a deformable decoder without an encoder, whose every layer predicts and moves the boxes on."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from jaxtyping import Float
@@ -52,10 +53,15 @@ class Neck(nn.Module):
         return torch.stack(logits), torch.stack(boxes), torch.stack(tokens)
 
     def _moved(self, prediction: int, det: Tensor, reference: Tensor) -> Tensor:
-        """Return the boxes of a prediction from a reference that is a centre (… 2) or a box (… 4)."""
-        start = reference.logit(_EPS)
-        start = nn.functional.pad(start, (0, 4 - start.shape[-1]))
-        return (self.box_heads[prediction](det) + start).sigmoid()
+        """Return the boxes of a prediction from a reference that is a centre (… 2) or a box (… 4).
+
+        In float32 under autocast too: bfloat16 tells places 1/256 of the image apart, five of COCO's pixels.
+        """
+        with _without_autocast(det.device.type):
+            wide = torch.promote_types(det.dtype, torch.float32)
+            start = reference.to(wide).logit(_EPS)
+            start = nn.functional.pad(start, (0, 4 - start.shape[-1]))
+            return (self.box_heads[prediction](det.to(wide)) + start).sigmoid()
 
 
 class NeckLayer(nn.Module):
@@ -85,6 +91,12 @@ class NeckLayer(nn.Module):
         det = self.norms[0](det + self.dropout(found))
         det = self.norms[1](det + self.dropout(self.cross_attention(det + positions, boxes, memory)))
         return self.norms[2](det + self.dropout(self.mlp(det)))
+
+
+def _without_autocast(kind: str) -> AbstractContextManager[object]:
+    """Switch autocast off, if it is on; devices such as meta have none."""
+    is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if is_on else nullcontext()
 
 
 def _class_head(width: int, classes: int) -> nn.Linear:

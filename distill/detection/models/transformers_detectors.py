@@ -58,6 +58,7 @@ class DeformableDetr(Detector):
         self.name, self.model = name, model
         config = model.config
         self.classes, self.queries, self.token_dim = config.num_labels, config.num_queries, config.d_model
+        self.stride = 8  # of every Deformable DETR: it reads a backbone's last three maps
         for key, module in model.named_modules():
             # Its Swin norms the last stage once more, for classifiers: DDP would wait for gradients that never come.
             if key.endswith("backbone.model.swin.layernorm"):

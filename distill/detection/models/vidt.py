@@ -23,6 +23,7 @@ class Vidt(Detector):
         super().__init__()
         self.config = config
         self.classes, self.queries, self.token_dim = classes, config.queries, config.width
+        self.stride = 2 * config.patch  # the first stage's grid is no level
         self.body = Body(config)
         self.level_projections = nn.ModuleList(_projection(each, config) for each in config.level_widths)
         self.det_projection = _projection(config.stage_widths[-1], config)

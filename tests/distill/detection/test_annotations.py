@@ -71,6 +71,31 @@ def test_a_broken_object_is_left_out_counted_and_named(
     assert reason in caplog.text
 
 
+def test_words_and_nulls_that_tools_write_are_understood(tmp_path: Path) -> None:
+    annotated = content(1)
+    entry = {"image_id": 100, "category_id": 3, "bbox": [1, 2, 3, 4]}
+    annotated["annotations"] = [{**entry, "iscrowd": "0", "area": None}, {**entry, "iscrowd": None}]
+    found = read_back(tmp_path, annotated)
+    assert found.crowds.tolist() == [False, False]
+    assert found.areas.tolist() == [12, 12]
+    assert not found.faults
+
+
+@pytest.mark.parametrize(
+    ("part", "lost", "reason"),
+    [
+        ("train2017", "annotations", "got none"),
+        ("train2017", "categories", "unknown categories"),
+        ("val2017", "annotations", "got none"),
+    ],
+)
+def test_a_part_without_any_object_is_one_sentence(part: str, lost: str, reason: str, tmp_path: Path) -> None:
+    path = make_coco(tmp_path) / "annotations" / f"instances_{part}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), lost: []}))
+    with pytest.raises(DataError, match=f"{part}: expected objects.*{reason}"):
+        data.load(DetectionData(name="coco", path=str(tmp_path)))
+
+
 def test_missing_images_leave_with_their_objects(tmp_path: Path) -> None:
     annotated = content(6)
     write_part(tmp_path, "val2017", annotated)

@@ -90,7 +90,7 @@ def test_without_any_object_only_the_classes_cost_and_every_output_has_a_gradien
     detections, labels, targets = drawn(0, counts=(0, 0))
     for each in (detections.logits, detections.boxes):
         each.requires_grad_()
-    losses = criterion(detections, labels, targets, torch.tensor(0.0))
+    losses = criterion(detections, labels, targets, torch.tensor(1.0))
     losses.total.backward()
     assert losses.classes > 0
     assert losses.boxes == losses.overlaps == 0

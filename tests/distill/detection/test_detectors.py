@@ -28,7 +28,8 @@ def test_predictions_levels_and_tokens_have_the_announced_shapes(name: str) -> N
     assert found.body_tokens.shape == (2, detector.queries, detector.token_dim)
     assert found.neck_tokens.shape == (layers, 2, detector.queries, detector.token_dim)
     assert [level.shape[:2] for level in found.levels] == [(2, detector.token_dim)] * 4
-    assert [level.shape[2:] for level in found.levels] == [(8, 12), (4, 6), (2, 3), (1, 2)]
+    strides = [2**level * detector.stride for level in range(4)]
+    assert [level.shape[2:] for level in found.levels] == [(-(-64 // each), -(-90 // each)) for each in strides]
     assert [each.shape[1:] for each in found.level_padding] == [level.shape[2:] for level in found.levels]
 
 
@@ -97,6 +98,35 @@ def test_an_image_is_blind_to_the_other_images_of_its_batch(name: str) -> None:
     eps = 1000 * torch.finfo(images.dtype).eps
     assert (together.boxes[:, 1:] - alone.boxes).abs().max() <= eps
     assert (together.logits[:, 1:] - alone.logits).abs().max() <= eps * alone.logits.abs().max()
+
+
+@torch.no_grad()
+def test_det_tokens_that_are_computed_once_are_those_of_every_image() -> None:
+    detector = small("vidt_micro").train()
+    images, padding = batch((64, 64), (40, 60), size=(64, 64))
+    once = detector(images, padding)
+    detector.body.drop_path = 0.5  # of blocks, whose own stays 0: now every image has its own tokens
+    each = detector(images, padding)
+    eps = 1000 * torch.finfo(images.dtype).eps  # as above
+    assert (once.body_tokens - each.body_tokens).abs().max() <= eps * each.body_tokens.abs().max()
+    assert (once.logits - each.logits).abs().max() <= eps * each.logits.abs().max()
+
+
+@torch.no_grad()
+def test_boxes_are_as_fine_under_autocast_as_without() -> None:
+    detector = small("vidt_micro")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = detector(*batch((64, 64), (40, 60), size=(64, 64)))
+    moved = detector.neck.box_heads[-1](found.neck_tokens[-1].float()) + found.boxes[-2].float().logit(1e-5)
+    # Of values up to 1, a logit's rounding of up to 8 on its way: bfloat16's own is 2^16 eps.
+    assert (found.boxes[-1] - moved.sigmoid()).abs().max() <= 8 * torch.finfo(torch.float32).eps
+
+
+def test_shapes_can_be_had_without_memory() -> None:
+    with torch.device("meta"):
+        found = build("vidt_micro", CLASSES)(torch.empty(2, 3, 64, 90), torch.empty(2, 64, 90, dtype=torch.bool))
+    assert found.boxes.shape == (3, 2, 20, 4)
+    assert found.boxes.device.type == "meta"
 
 
 def test_an_unknown_detector_is_refused_with_the_names_there_are() -> None:

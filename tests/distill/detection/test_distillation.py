@@ -12,7 +12,7 @@ import stiefel
 from distill.detection.distillation import KINDS, Projected, TokenMatching, check_pair, kinds, standardise
 from distill.detection.models import Detections
 from distill.errors import WidthError
-from distill.projector import Projector
+from distill.projector import Projectors
 from distill.task import seeded
 
 EPS = torch.finfo(torch.float32).eps
@@ -51,9 +51,9 @@ def by_hand(loss: Projected, student: Detections, teacher: Detections) -> float:
     wanted = [inside(*each) for each in zip(teacher.levels, teacher.level_padding, strict=True)]
     own += [student.body_tokens.flatten(0, 1), student.neck_tokens.flatten(0, 2)]
     wanted += [teacher.body_tokens.flatten(0, 1), teacher.neck_tokens.flatten(0, 2)]
-    for projector, one, other in zip(loss.projectors, own, wanted, strict=True):
+    for one, other in zip(loss.projectors(own), wanted, strict=True):
         values = []
-        for tokens in (projector(one), other):
+        for tokens in (one, other):
             variance = tokens.var(0) if len(tokens) > 1 else torch.zeros(tokens.shape[1])
             values.append((tokens - tokens.mean(0)) / (variance + 1e-5).sqrt())
         total += float(functional.smooth_l1_loss(*values))
@@ -80,10 +80,9 @@ def test_every_map_projects_and_stays_orthonormal_through_training(by: str) -> N
         loss(student, teacher).backward()
         optimiser.step()
     assert loss(student, teacher).item() < before
-    for each in loss.projectors:
-        assert isinstance(each, Projector)
-        # n·eps of 16 × 8 matrices with some leeway for a map's own claim.
-        assert each.defect() <= 64 * 16 * EPS
+    assert isinstance(loss.projectors, Projectors)
+    # n·eps of 16 × 8 matrices with some leeway for a map's own claim.
+    assert loss.projectors.defect() <= 64 * 16 * EPS
 
 
 def test_values_in_the_padding_change_no_loss() -> None:
@@ -155,6 +154,8 @@ def test_what_cant_be_paired_is_one_sentence() -> None:
         TokenMatching(detector(8), detector(16))
     with pytest.raises(WidthError, match="6 queries"):
         check_pair(detector(), detector(queries=6))
+    with pytest.raises(WidthError, match="a place every 8 pixels"):
+        check_pair(detector(patch=2), detector())
 
 
 def test_the_teacher_gets_no_gradient_and_all_kinds_are_named() -> None:

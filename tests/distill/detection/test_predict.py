@@ -1,5 +1,6 @@
 """`distill predict` writes a picture with the boxes that a run finds."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from small_runs import run_small as run_classification
 
 from distill import cli
 from distill.detection.predict import draw, predict
+from distill.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,24 @@ def test_no_score_reaches_one_and_the_picture_is_left_as_it_is(run: Path, tmp_pa
     image = sorted((few_scenes() / "val").iterdir())[0]
     (drawn,) = predict(run, [image], tmp_path, threshold=1.0)
     assert drawn.found == []
+
+
+def test_no_picture_replaces_an_image_or_another_picture(run: Path, tmp_path: Path) -> None:
+    image = next((few_scenes() / "val").iterdir())
+    for name in ("one/same.png", "other/same.png"):
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(image, tmp_path / name)
+    one, other = tmp_path / "one" / "same.png", tmp_path / "other" / "same.png"
+    for images, out in (([one], one.parent), ([one], tmp_path / "other" / ".." / "one"), ([one, other], tmp_path)):
+        with pytest.raises(DataError, match="same"):
+            list(predict(run, images, out, threshold=0.5))
+    assert one.read_bytes() == image.read_bytes()
+    assert not (tmp_path / "same.png").exists()
+
+
+def test_a_strip_stays_within_memory() -> None:
+    assert max(draw(Image.new("RGB", (1, 3000)), []).size) == 3000
+    assert draw(Image.new("RGB", (64, 60)), []).size == (384, 360)
 
 
 def test_a_box_is_drawn_along_its_edges() -> None:

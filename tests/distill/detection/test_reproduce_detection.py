@@ -27,7 +27,7 @@ def test_each_table_ends_with_a_picture_its_figures_and_sentences(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Last words count: teacher and student differ, as table 3 takes one of either kind.
-    models = ["--teacher.name", "vidt_mini", "--student.name", "vidt_micro"]
+    models = ["--teacher.name", "vidt_mini", "--student.name", "vidt_pico"]
     cut = [*flags(), *models, "--budget", "steps:2", "--evaluations", "1"]
     seeds = "2" if name == "table2" else "1"  # an interval and none are both drawn
     words = ["reproduce", name, "--recipe", "scenes", *cut, "--seeds", seeds, "--out", str(folder / name)]

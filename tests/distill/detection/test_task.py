@@ -1,6 +1,9 @@
 """Detection runs: every method trains, resumes, evaluates, and learns the same in one process and two."""
 
+import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,9 +20,12 @@ from distill.checkpoint import load, paths
 from distill.detection.config import METHODS
 from distill.detection.data import scenes
 from distill.detection.data.coco import read_parts
-from distill.detection.evaluation import best, judge
-from distill.detection.models import Detections, build, save
-from distill.errors import DistillError
+from distill.detection.evaluation import best, evaluate, judge
+from distill.detection.models import DETECTORS, Detections, build, save
+from distill.detection.models.config import PRESETS
+from distill.detection.models.vidt import Vidt
+from distill.errors import DistillError, RecipeError
+from distill.learner import split
 from distill.processes import Processes
 from distill.run_folder import read_summary
 from distill.tasks.detection import Detection
@@ -67,6 +73,18 @@ def test_a_killed_run_resumes_to_the_same_numbers(
     assert figures(folder) == figures(trained)
 
 
+def test_a_killed_run_with_dropout_resumes_to_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = replace(PRESETS["vidt_micro"], dropout=0.5, drop_path=0.5)
+    monkeypatch.setitem(DETECTORS, "vidt_micro", lambda classes: Vidt(shape, classes))
+    words = ("--method", "none", "--student.name", "vidt_micro")
+    run_small(tmp_path / "whole", *words)
+    with killed(step=2, longer_than=2, monkeypatch=monkeypatch):
+        run_small(tmp_path / "killed", *words)
+    torch.rand(1)  # whatever has been drawn since
+    run_small(tmp_path / "killed", *words, resume=True)
+    assert figures(tmp_path / "killed") == figures(tmp_path / "whole")
+
+
 def test_two_processes_give_the_figures_of_one(tmp_path: Path) -> None:
     # Without distillation: the statistics of its tokens are a process's own.
     run_small(tmp_path / "one", "--method", "none")
@@ -93,6 +111,21 @@ def test_a_slice_worked_off_in_parts_gives_the_losses_of_a_whole_one(trained: Pa
         assert [after[key] for key in losses] == pytest.approx([before[key] for key in losses], rel=TOLERANCE)
 
 
+def test_parts_add_up_to_the_whole_where_objects_are_fewer_than_parts(tmp_path: Path) -> None:
+    shutil.copytree(few_scenes(), tmp_path / "scenes")
+    path = tmp_path / "scenes" / "annotations" / "train.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "annotations": content["annotations"][:1]}))
+    words = ("--data.path", str(tmp_path / "scenes"), "--data.images", "0", "--data.batch_size", "24")
+    task = Detection.untaught(small("--method", "none", *words))
+    batch = task.batch(0)
+    assert (batch["labels"] >= 0).sum() == 1
+    with torch.no_grad():
+        whole = task.module.eval()(batch)["loss"]
+        parts = [task.module(part)["loss"] for part in split(batch, 4, torch.device("cpu"))]
+    assert float(sum(parts) / 4) == pytest.approx(float(whole), rel=TOLERANCE)
+
+
 def test_evaluate_prints_the_figures_of_the_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["evaluate", str(trained)]) == 0
     printed = dict(line.split() for line in capsys.readouterr().out.splitlines())
@@ -109,6 +142,9 @@ def test_a_teacher_is_read_from_a_folder_that_says_how_many_classes_it_has(tmp_p
     save("vidt_micro", build("vidt_micro", 91), tmp_path / "weights")
     run_small(tmp_path / "run", "--teacher.weights", str(tmp_path / "weights"))
     assert read_summary(tmp_path / "teacher")["steps"] == 0
+    words = ("--teacher.weights", str(tmp_path / "weights"), "--teacher.name", "vidt_mini")
+    with pytest.raises(RecipeError, match=r"teacher\.name.*expected vidt_micro"):
+        run_small(tmp_path / "other" / "run", *words, "--student.name", "vidt_pico")
 
 
 def test_a_checkpoint_holds_nothing_of_the_teacher(trained: Path) -> None:
@@ -134,6 +170,8 @@ def test_a_teacher_is_trained_once_and_another_recipes_is_refused(trained: Path)
         (["--data.image_size", "8"], "data.image_size"),
         (["--scale.compile", "true"], "scale.compile"),
         (["--method", "soft"], "method"),
+        (["--teacher.optimiser.schedule", "linear"], "teacher.optimiser.schedule"),
+        (["--data.images", "3", "--scale.accumulate", "2"], "data.images"),
         (["--teacher.name", "vidt_nano"], "100 queries"),
         (["--data.name", "coco", "--data.path", ""], "data.path"),
     ],
@@ -178,6 +216,22 @@ def test_predictions_that_are_the_annotations_are_an_ap_of_one() -> None:
     assert judge(annotations, found, annotations.classes)["ap"] == pytest.approx(1)
     # Images that weren't seen don't count.
     assert judge(annotations, found[:3], annotations.classes)["ap"] == pytest.approx(1)
+
+
+def test_a_detector_of_other_classes_is_judged_on_cocos_numbers_alone(tmp_path: Path) -> None:
+    _, annotations = read_parts(few_scenes())
+    wanted = small().data
+    figures = evaluate(build("vidt_micro", 91).eval(), annotations, wanted, scenes.EDGE, Processes(is_alone=True))
+    assert math.isnan(figures["ap"])
+    coco = replace(annotations, categories=[(number + 80, str(number)) for number in range(10)] + [(90, "toothbrush")])
+    figures = evaluate(build("vidt_micro", 91).eval(), coco, wanted, scenes.EDGE, Processes(is_alone=True))
+    assert math.isfinite(figures["ap"])
+    assert math.isnan(figures["test_loss"])
+    own = coco.objects(0)
+    corners = coco.boxes[own] / scenes.EDGE
+    corners[:, 2:] += corners[:, :2]
+    found = (coco.numbers[:1], corners[None], coco.labels[own][None] + 80, np.ones((1, len(corners))))
+    assert judge(coco, [found], 91)["ap"] == pytest.approx(1)
 
 
 def test_the_number_of_objects_is_the_whole_batchs(trained: Path) -> None:

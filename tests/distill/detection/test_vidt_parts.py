@@ -78,6 +78,16 @@ def test_patches_attend_within_windows_without_a_mask(
             assert (found[0, row, column] - expected).abs().max() <= 100 * EPS * expected.abs().max()
 
 
+@pytest.mark.parametrize("shift", [0, 1])
+def test_patches_attend_alike_where_the_bias_is_trained(shift: int, drawn: Draw) -> None:
+    module, patches, det = attention(3, shift, drawn), drawn(2, 7, 5, 8), drawn(2, 2, 8)
+    found, _ = module(patches, det, None)
+    with torch.no_grad():
+        expected, _ = module(patches, det, None)
+    assert found.requires_grad
+    assert (found - expected).abs().max() <= 100 * EPS * expected.abs().max()
+
+
 @torch.no_grad()
 def test_det_tokens_attend_to_one_another_and_in_sight_of_patches_to_those_within_the_image(drawn: Draw) -> None:
     module, patches, det = attention(3, 0, drawn), drawn(1, 4, 5, 8), drawn(1, 3, 8)

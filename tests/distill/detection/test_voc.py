@@ -76,6 +76,26 @@ def test_a_broken_or_missing_annotation_is_counted_and_left_out(root: Path) -> N
     assert left_out == {"images whose annotation is missing or broken": 2}
 
 
+def test_images_are_found_from_behind_a_link(root: Path) -> None:
+    (root / "far" / "away").mkdir(parents=True)
+    (root / "link").symlink_to(root / "far" / "away")
+    convert([root / "VOC2007"], root / "link" / "out", {"train": "trainval", "val": "test"})
+    train, _ = read_parts(root / "link" / "out")
+    assert len(train) == 2
+    assert not train.faults
+
+
+def test_a_list_of_no_annotated_image_is_one_sentence(root: Path, tmp_path: Path) -> None:
+    for path in (root / "VOC2007" / "Annotations").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="2 images whose annotation is missing"):
+        convert([root / "VOC2007"], root / "out", {"train": "trainval", "val": "test"})
+    (root / "VOC2007" / "ImageSets" / "Main" / "trainval.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="a list of images' names"):
+        convert([root / "VOC2007"], root / "out", {"train": "trainval", "val": "test"})
+    assert not (root / "out").exists()
+
+
 def test_a_list_that_no_folder_has_is_one_sentence(root: Path) -> None:
     with pytest.raises(DataError, match=r"nonesuch\.txt"):
         convert([root / "VOC2007"], root / "out", {"train": "nonesuch", "val": "test"})

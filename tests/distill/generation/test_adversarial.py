@@ -126,3 +126,15 @@ def test_the_path_penalty_follows_the_running_mean() -> None:
     penalty = path_penalty(lengths, mean)
     assert float(mean) == pytest.approx(1.03)
     assert float(penalty) == pytest.approx(((3 - 1.03) ** 2 + (5 - 1.03) ** 2) / 2)
+
+
+def test_the_running_mean_of_path_lengths_is_that_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adversarial, "average_over_processes", lambda own: (own + 8) / 2)  # the other slice's mean: 8
+    mean = torch.tensor(1.0)
+    path_penalty(torch.tensor([3.0, 5.0]), mean)
+    assert float(mean) == pytest.approx(1 + 0.01 * (6 - 1))
+
+
+def test_path_lengths_may_be_of_lower_precision_than_their_mean() -> None:
+    mean, lengths = torch.tensor(1.0), torch.tensor([3.0, 5.0])
+    assert path_penalty(lengths.bfloat16(), mean.clone()) == path_penalty(lengths, mean)  # 3 and 5 are exact

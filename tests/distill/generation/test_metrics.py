@@ -121,6 +121,13 @@ def test_collapsed_samples_are_precise_but_recall_little_and_have_no_diversity()
     assert metrics.diversity(real) > 1
 
 
+def test_samples_without_any_variation_have_figures_that_are_numbers() -> None:
+    images = [drawn(40, 1, 4, 4).float().clamp(-1, 1)]
+    figures = metrics.judge(Pixels(), images, [torch.full((40, 1, 4, 4), -1.0)], Metrics(samples=40))
+    assert all(math.isfinite(value) for value in figures.values()), figures
+    assert figures["effective_rank"] == 1  # a floor: no direction carries anything
+
+
 def test_diversity_is_the_mean_over_pairs() -> None:
     features = drawn(13, 5)
     unit = [each / each.norm() for each in features]

@@ -1,13 +1,19 @@
 """The tables of generation, from figures of one's choice: what is compared, and what is said of it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from torch import Tensor
 
+from distill.data import Source
 from distill.generation.config import GenerationConfig, GenerationData, Metrics
+from distill.generation.encoders import Encoder
+from distill.grid import Entry
 from distill.metric import Metric
+from distill.processes import Processes
 from distill.reproduce import generated, table4, table5, table6_generation
 from distill.reproduce.experiment import Study
 from distill.results import Comparison, Method, Run
@@ -18,8 +24,8 @@ KEYS = ("fid", "kid", "precision", "recall", "diversity", "diversity_real", "eff
 BASE = {"none": (10.0, 8.0, 5.0), "kd_dlgan": (9.0, 8.0, 5.0), "vkd_whiten": (6.0, 5.0, 4.0)}
 
 
-def study(config: GenerationConfig = CONFIG) -> Study:
-    entries = generated.needed(config)
+def study(config: GenerationConfig = CONFIG, needed: Callable[..., list[Entry]] = generated.needed) -> Study:
+    entries = needed(config)
     wanted = dict(zip(generated.FRACTIONS, range(3), strict=True))
 
     def method(shown: str) -> Method:
@@ -102,3 +108,26 @@ def test_table_6_crosses_projectors_with_normalisations_at_the_least_fraction_an
     )
     grid = {(entry.keys["projector"], entry.keys["normalise"]) for entry in entries if "projector" in entry.keys}
     assert len(grid) == 6
+
+
+class Pixels(Encoder):
+    """Pixels as features."""
+
+    dim = 64
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1)
+
+
+def test_the_spectra_are_of_the_images_that_the_grid_learns_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt = []
+
+    def recorded(config: GenerationConfig, train: Source, folder: Path, processes: Processes) -> Encoder:
+        learnt.append(len(train))
+        return Pixels()
+
+    monkeypatch.setattr(table6_generation, "encoder_of", recorded)
+    found = table6_generation.analyse(study(needed=table6_generation.needed))
+    assert learnt == [100]  # a tenth of the digits, though the recipe says a fifth
+    ranks = found.figures["effective_rank"]
+    assert 1 < ranks["before whitening"] < ranks["after"] <= 64

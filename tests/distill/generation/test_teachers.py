@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from image_folders import broken_files, make_folder, write
 from torch import Tensor
 
 from distill.data import Source
 from distill.errors import ModelError, RecipeError
 from distill.generation import teachers
-from distill.generation.config import GenerationConfig, GenerationData, GenerationTeacher, Metrics
+from distill.generation.config import KDDLGAN, GenerationConfig, GenerationData, GenerationTeacher, Metrics
 from distill.generation.data import real_images
 from distill.generation.encoders import BackboneEncoder
 from distill.generation.extractors import ClassifierExtractor, spread
@@ -99,6 +100,20 @@ def test_class_means_stand_in_for_texts_and_images_where_there_are_no_classes(
     assert teachers.texts_of(CONFIG, teacher, faces).shape == (100, teacher.dim)
 
 
+def test_stand_ins_for_texts_are_means_of_the_images_that_can_be_decoded(tmp_path: Path, alone: Processes) -> None:
+    root = make_folder(tmp_path, per_class=3)
+    write(root / "train/ant/00.jpg", broken_files()["cut_off.jpg"])
+    config = replace(CONFIG, data=GenerationData(name="folder", path=str(root), image_size=8, workers=0))
+    images, _ = real_images(config.data, seed=0)
+    with seeded(0):
+        encoder = teachers.untaught(config, images)
+    whole = torch.cat([encoder(batch["pixels"]) for batch in images.evaluation(9)])
+    assert len(whole) == len(images) - 1
+    found = teachers.texts_of(config, encoder, images)
+    # ant, bee and cat are 2, 3 and 3 images; in other batches, so in another order of sums.
+    assert torch.allclose(found, torch.stack([each.mean(0) for each in whole.split([2, 3, 3])]), atol=1e-5)
+
+
 def test_a_teacher_that_knows_nothing_has_the_same_width_and_trains_nothing(
     teacher: BackboneEncoder, train: Source
 ) -> None:
@@ -124,6 +139,7 @@ def test_a_recipe_is_valid_by_default_and_every_choice_names_a_key() -> None:
         (replace(CONFIG, metrics=Metrics(samples=3)), r"metrics\.samples"),
         (replace(CONFIG, teacher=GenerationTeacher(image_size=32)), r"teacher\.image_size"),
         (replace(CONFIG, alpha=float("nan")), "alpha"),
+        (replace(CONFIG, distillation="kd_dlgan", kd_dlgan=KDDLGAN(0.0, 0.0, 0.0)), r"kd_dlgan\.aggregated.*alpha 0"),
     ],
 )
 def test_a_value_that_cant_be_is_refused_by_its_key(config: GenerationConfig, says: str) -> None:
