@@ -180,7 +180,7 @@ def test_a_file_that_is_no_recipe_is_refused(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("data: {}\n", "it names no task, as a teacher's doesn't; give the folder of a student's run"),
+        ("data: {}\n", "it names no task, as a teacher's or a judge's own doesn't; give the folder of the run"),
         ("task: classification\ncompare: {}\n", "what compare was asked for; give one of the folders in runs/"),
         ("task: classification\nreproduce: {}\n", "what reproduce was asked for; give one of the folders in runs/"),
     ],

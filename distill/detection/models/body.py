@@ -38,7 +38,7 @@ class Body(nn.Module):
         patches = self.norm(self.embed(filled).permute(0, 2, 3, 1))
         # Before the last stage [DET] tokens see one another alone: unless blocks are skipped for some images, they are
         # alike for all and computed once.
-        count = len(images) if self.training and self.drop_path > 0 else 1
+        count = images.shape[0] if self.training and self.drop_path > 0 else 1
         # Copies: torch's flop counter stumbles over views of weights that enter a module while gradients are off.
         det, positions = self.det_tokens.repeat(count, 1, 1), self.det_positions.repeat(1, 1, 1)
         # The public code finds the last stage's mask by way of a map that is rounded down: so its weights learned it.
