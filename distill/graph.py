@@ -2,9 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,15 +20,12 @@ class Graph:
 
     name: of the model, for errors. module: its `forward` takes `inputs` in their order and returns a tuple of
     `outputs`. inputs: by name, examples of two, as the first axis is a batch of any size; the others are fixed.
-    translated: operators of torch that ONNX's own table doesn't cover as `module` calls them, as functions of
-    onnxscript.
     """
 
     name: str
     module: nn.Module
     inputs: Mapping[str, Tensor]
     outputs: Sequence[str]
-    translated: Mapping[Callable, Callable] = field(default_factory=dict)
 
 
 def write_onnx(graph: Graph, path: Path) -> None:
@@ -47,7 +44,6 @@ def write_onnx(graph: Graph, path: Path) -> None:
                 input_names=list(graph.inputs),
                 output_names=list(graph.outputs),
                 dynamic_shapes=tuple({0: "batch"} for _ in graph.inputs),
-                custom_translation_table=dict(graph.translated),
                 external_data=False,
                 verbose=False,
             )

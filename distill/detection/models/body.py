@@ -79,7 +79,7 @@ class Stage(nn.Module):
         if self.is_last:
             padding = resize(mask, (patches.shape[1], patches.shape[2]))
             sight = Sight(sine_positions(padding, patches.shape[3]), padding)
-            det = det.expand(patches.shape[0], -1, -1)
+            det = det.expand(patches.shape[0], -1, -1)  # len() would tie an exported graph to one batch
         for block in self.blocks:
             arguments = (patches, det, positions, sight)
             is_kept = not (is_checkpointed and torch.is_grad_enabled())

@@ -81,7 +81,7 @@ class DeformableDetr(Detector):
         heads = zip(self.model.class_embed, self.model.bbox_embed, tokens, starts, strict=False)
         logits, boxes = zip(*(_predicted(*each) for each in heads), strict=True)
         level_padding = [resize(padding, (level.shape[2], level.shape[3])) for level in levels]
-        target = base.query_position_embeddings.weight[:, self.token_dim :].expand(len(images), -1, -1)
+        target = base.query_position_embeddings.weight[:, self.token_dim :].expand(images.shape[0], -1, -1)
         return Detections(torch.stack(logits), torch.stack(boxes), levels, level_padding, target, tokens)
 
     def checkpointing(self, on: bool) -> None:
