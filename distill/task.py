@@ -103,13 +103,15 @@ class RecipeTask(Task):
 
     config: the dataclass of its recipes. methods: sets of recipe keys by name, for `--method`; those that fix the
     most keys stand first, and `none` goes without distillation. compared: the values of keys that a comparison
-    without a grid of its own runs, beside none. short: flags that stand for an inner key.
+    without a grid of its own runs, beside none. short: flags that stand for an inner key. recipe: the one that is
+    taken where none is named.
     """
 
     config: ClassVar[type[Config]]
     methods: ClassVar[Mapping[str, Mapping[str, Any]]]
     compared: ClassVar[Mapping[str, Sequence[str]]] = {}
     short: ClassVar[Mapping[str, str]] = {}
+    recipe: ClassVar[str] = "digits"
 
     @classmethod
     @abstractmethod

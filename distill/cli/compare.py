@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from distill import grid, report, tasks
+from distill import grid, report
 from distill.budget import printed
 from distill.cli import options
 from distill.compare import compare
@@ -33,16 +33,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _compare(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
-    tasks.get(arguments.task)
-    config, methods = grid.parse(arguments.task, arguments.recipe, keys)
+    recipe, named = options.recipe_and_name(arguments, arguments.task)
+    config, methods = grid.parse(arguments.task, recipe, keys)
     if arguments.tune_lr and any("optimiser.lr" in method.varied for method in methods):
         raise UsageError("expected --tune-lr or several values of --optimiser.lr, got both; leave one out")
     trust = printed.trust(arguments.calibration)
-    recipe = Path(arguments.recipe).stem
-    folder = arguments.run or options.RUNS / f"compare-{arguments.task}-{recipe}"
+    folder = arguments.run or options.RUNS / f"compare-{arguments.task}-{named}"
     comparison = compare(
         arguments.task,
-        recipe,
+        named,
         config,
         methods,
         range(arguments.seeds),

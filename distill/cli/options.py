@@ -38,8 +38,22 @@ def add_run(made: console.Parser) -> None:
 
 def add_recipe(made: console.Parser) -> None:
     """Add the recipe, and its keys to the help."""
-    made.add_argument("--recipe", default="digits", help="a recipe of the task's, or a YAML file (default digits)")
+    kinds: dict[str, list[str]] = {}
+    for name in tasks.TASKS:
+        kinds.setdefault(tasks.get(name).recipe, []).append(name)
+    default = ", ".join(f"{recipe} for {' and '.join(names)}" for recipe, names in kinds.items())
+    made.add_argument("--recipe", help=f"a recipe of the task's, or a YAML file (default: {default})")
     made.more = recipes.keys_help
+
+
+def recipe_and_name(arguments: argparse.Namespace, task: str) -> tuple[str, str]:
+    """Return the recipe that is asked for, else the task's own, and what folders are named after it.
+
+    Raises: UnknownNameError for a task that there isn't.
+    """
+    recipe = arguments.recipe or tasks.get(task).recipe
+    path = Path(recipe)
+    return recipe, path.stem if path.suffix else recipe.replace("/", "-")
 
 
 def add_executor(made: console.Parser) -> None:

@@ -25,15 +25,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _reproduce(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
     experiment = reproduce.get(arguments.experiment)
-    name = str(reproduce.RECIPES[experiment.task].get(arguments.recipe, arguments.recipe))
-    config = options.compared_config(experiment.task, name, keys, varied=("seed", *experiment.varied))
-    recipe = Path(arguments.recipe).stem
-    folder = arguments.out or options.RUNS / f"reproduce-{experiment.task}-{recipe}"
+    recipe, named = options.recipe_and_name(arguments, experiment.task)
+    full = reproduce.RECIPES[experiment.task].get(recipe, recipe)
+    config = options.compared_config(experiment.task, full, keys, varied=("seed", *experiment.varied))
+    folder = arguments.out or options.RUNS / f"reproduce-{experiment.task}-{named}"
     finding = reproduce.reproduce(
         arguments.experiment,
         experiment,
         config,
-        recipe=recipe,
+        recipe=named,
         seeds=arguments.seeds or experiment.seeds,
         folder=folder,
         # A resumed run ends with the same figures: the command that makes them is the one without.

@@ -1,7 +1,6 @@
 """`distill train`: one student."""
 
 import argparse
-from pathlib import Path
 
 from distill import recipe as recipes
 from distill import tasks
@@ -15,10 +14,11 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _train(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
-    config = recipes.load(arguments.task, arguments.recipe, keys)
+    recipe, named = options.recipe_and_name(arguments, arguments.task)
+    config = recipes.load(arguments.task, recipe, keys)
     method = tasks.get(arguments.task).method_of(config)
     shown = config.parameterisation.replace(":", "-") if method == "vkd" else method
-    name = f"{arguments.task}-{Path(arguments.recipe).stem}-{shown}-seed{config.seed}"
+    name = f"{arguments.task}-{named}-{shown}-seed{config.seed}"
     folder = arguments.run or options.RUNS / name
     summary = train(arguments.task, config, folder, resume=arguments.resume)
     options.print_figures(summary)

@@ -38,6 +38,7 @@ class Detection(ExportableTask):
 
     metric = AP
     config: ClassVar = DetectionConfig
+    recipe: ClassVar = "scenes"
     methods: ClassVar[Mapping[str, Mapping[str, Any]]] = METHODS
     compared: ClassVar[Mapping[str, Sequence[str]]] = {
         "method": ("token", "vkd"),

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from small_runs import SMALL
 
 from distill import cli, tasks
+from distill.cli import options
 from distill.loop import _Trainer
 from distill.recipe import recipes
 
@@ -51,6 +53,19 @@ def test_a_recipe_of_ones_own_is_a_path(tmp_path: Path, capsys: pytest.CaptureFi
     words = ["train", "classification", "--recipe", str(recipe), *SMALL, "--run", str(tmp_path / "run")]
     assert cli.main(words) == 0
     assert "alpha: 0.0" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_a_task_without_a_recipe_takes_one_of_its_own(task: str) -> None:
+    asked, kind = Namespace(recipe=None), tasks.get(task)
+    assert options.recipe_and_name(asked, task) == (kind.recipe, kind.recipe)
+    assert kind.recipe in recipes(task)
+
+
+def test_folders_are_named_after_the_whole_recipe_or_its_file() -> None:
+    """Without its folder, cifar10/20 and cifar100/20 would share one."""
+    for recipe, name in (("cifar10/20", "cifar10-20"), ("some/where/mine.yaml", "mine")):
+        assert options.recipe_and_name(Namespace(recipe=recipe), "generation") == (recipe, name)
 
 
 @pytest.mark.parametrize(
