@@ -8,7 +8,7 @@ from distill import tasks
 from distill.checkpoint import load_average, load_weights
 from distill.errors import RunFolderError
 from distill.graph import write_onnx
-from distill.run_folder import CONFIG, run_of
+from distill.run_folder import CONFIG, create, is_empty, run_of
 from distill.task import ExportableTask
 
 ONNX = "model.onnx"
@@ -23,7 +23,7 @@ def export(source: Path, folder: Path, *, onnx: bool, is_averaged: bool = False)
 
     Raises: RunFolderError, CheckpointError, ModelError, and what building the run's task raises.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not is_empty(folder):
         raise RunFolderError(folder, "holds something already", "choose another folder with --out")
     task_name, config = recipes.read(run_of(source) / CONFIG)
     kind = tasks.get(task_name)
@@ -37,6 +37,7 @@ def export(source: Path, folder: Path, *, onnx: bool, is_averaged: bool = False)
         if "average" not in state:
             raise RunFolderError(source, "holds no moving average", "train with --scale.average, or export without it")
         load_average(task.kept, state)
+    create(folder)
     task.save(folder)
     if onnx:
         write_onnx(task.graph(folder), folder / ONNX)

@@ -32,6 +32,11 @@ def has_diverged(path: Path) -> bool:
     return (path / DIVERGED).exists()
 
 
+def is_empty(path: Path) -> bool:
+    """Whether a path is a folder without files; dot files are what a kill amid `write_atomically` leaves behind."""
+    return path.is_dir() and all(entry.name.startswith(".") for entry in path.iterdir())
+
+
 def run_of(source: Path) -> Path:
     """Return the run folder that a path names: itself, or that of one of its checkpoints.
 
@@ -185,13 +190,8 @@ class RunFolder:
                 cure = f"add --resume to {verb} it or choose another folder"
                 raise RunFolderError(self.path, f"already holds {state} run", cure)
             self.check_same_config()
-        elif self.path.exists() and not _is_empty(self.path):
+        elif self.path.exists() and not is_empty(self.path):
             raise RunFolderError(self.path, "holds something that is no run", "choose another folder")
-
-
-def _is_empty(path: Path) -> bool:
-    # A dot file is what a kill in the middle of `write_atomically` leaves behind.
-    return path.is_dir() and all(entry.name.startswith(".") for entry in path.iterdir())
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from distill.cli import options
 from distill.detection.models import save
 from distill.detection.models.vidt_weights import import_weights
+from distill.run_folder import create
 
 _FORMATS = {"vidt": import_weights}
 
@@ -21,6 +22,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _import(arguments: argparse.Namespace, keys: list[str], words: list[str]) -> int:
     options.refuse("import-weights", keys)
     name, detector = _FORMATS[arguments.format](arguments.file)
+    create(arguments.out)
     save(name, detector, arguments.out)
     print(f"{name}, {detector.classes} classes: {arguments.out}")
     return 0

@@ -79,6 +79,11 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, capsys: pytest.Captu
     run_small(run)
     with pytest.raises(CheckpointError, match="there is none"):
         export(run / "checkpoints" / "step-00000999.pt", tmp_path / "out", onnx=False)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunFolderError, match="holds something already"):
+        export(run, tmp_path / "file", onnx=False)
+    with pytest.raises(RunFolderError, match="can't be created"):
+        export(run, tmp_path / "file" / "inside", onnx=False)
     with pytest.raises(RunFolderError, match="holds something already"):
         export(run, run, onnx=False)
     assert main(["export", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")]) == 2
