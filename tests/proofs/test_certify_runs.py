@@ -42,5 +42,6 @@ def test_the_checkpoint_of_another_step_is_refuted(tmp_path: Path, capsys: pytes
 
 def test_a_run_without_a_projector_has_a_certificate_of_hashes(tmp_path: Path) -> None:
     run_small(tmp_path / "run", "--alpha", "0")
+    run_small(tmp_path / "taught")  # its teacher is a run of its own
     for folder in ("run", "teacher"):
         assert read(tmp_path / folder / "certificate.json").tensors
