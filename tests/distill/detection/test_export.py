@@ -87,7 +87,7 @@ def answers_alike(path: Path, model: Detector, *batches: tuple[torch.Tensor, tor
         output = model(pixels, padding)
         for own, other in zip((output.logits[-1], output.boxes[-1]), found, strict=True):
             errors.append((torch.from_numpy(other) - own).abs().max() / own.abs().max())
-    # Another order of summation in every layer: 2.6e-7 measured, of two stages and of four.
+    # Another order of summation in every layer: 2.6e-7 measured, of two stages and of four; transformers' 3.2e-6.
     return max(errors) <= 100 * torch.finfo(torch.float32).eps
 
 
@@ -113,6 +113,23 @@ write_onnx(as_graph(shallow(), (32, 40)), Path({str(path)!r}))
     alone = small_detectors.batch((32, 40), size=(32, 40))
     others = small_detectors.batch((32, 24), (16, 40), (32, 40), (20, 20), (31, 33), size=(32, 40))
     assert answers_alike(path, shallow(), alone, others)
+
+
+@pytest.mark.nightly
+@torch.no_grad()
+def test_an_onnx_file_of_transformers_detector_answers_alike(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    code = f"""
+from pathlib import Path
+from distill.detection.models.graph import as_graph
+from distill.graph import write_onnx
+from small_detectors import HF, small
+write_onnx(as_graph(small(HF), (64, 64)), Path({str(path)!r}))
+"""
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    images = small_detectors.batch((64, 48), (32, 64), (64, 64), size=(64, 64))
+    assert answers_alike(path, small_detectors.small(HF), images)
 
 
 @pytest.mark.nightly
